@@ -1,0 +1,174 @@
+//! What does attribution say of a failed request, and of a pod?
+
+use super::cause::{Cause, Modifier};
+use crate::evidence::{Clock, Interval};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that attribution found in one timeline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// One entry for each stored failed request, in the order of the record.
+    pub failures: Vec<Attribution>,
+    /// One entry for each pod of the target that was deleted, restarted or has a hazard, by name.
+    pub pods: Vec<PodFinding>,
+    /// What is known of the clocks.
+    pub clocks: Vec<ClockBound>,
+    /// Calls of the target's pods that their clients never see, over all pods.
+    pub outbound: OutboundSummary,
+    /// Requests that were saved by a proxy's retry; `None`: not measured.
+    pub masked: Option<u64>,
+    /// Where masking was not measured: the setting that would show it.
+    pub masked_hint: Option<String>,
+    /// Log lines that match the scenario's patterns.
+    pub log_matches: u64,
+}
+
+/// Why one request failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attribution {
+    /// The event of the failure (`seq`).
+    pub event: u64,
+    /// The client.
+    pub client: String,
+    /// The request.
+    pub request_id: String,
+    /// The verdict.
+    pub cause: Cause,
+    /// How sure.
+    pub confidence: Confidence,
+    /// The hop that broke.
+    pub hop: Hop,
+    /// The pod, where it is proved.
+    pub pod: Option<String>,
+    /// The best competitor, and what speaks against it.
+    pub runner_up: Option<RunnerUp>,
+    /// Circumstances.
+    pub modifiers: Vec<Modifier>,
+    /// What speaks for the cause, and what refuted the others.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How surely a cause is named (design 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// The interval fits entirely and every competitor is refuted.
+    Proved,
+    /// Intervals overlap, competitors are weaker.
+    Consistent,
+    /// Two or more fit.
+    Ambiguous,
+    /// Nothing fits: only with [`Cause::Unexplained`].
+    None,
+}
+
+/// One stretch of a request's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hop {
+    /// Inside the client.
+    Client,
+    /// Client to its own sidecar.
+    ClientSidecar,
+    /// The choice of an endpoint: service proxy or EDS.
+    Routing,
+    /// Into the pod: its address, or its sidecar's inbound listener.
+    Pod,
+    /// The server's sidecar to the app.
+    ServerSidecar,
+    /// The app itself.
+    App,
+    /// Not known.
+    Unknown,
+}
+
+/// A cause that did not win.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunnerUp {
+    /// The cause.
+    pub cause: Cause,
+    /// What speaks against it.
+    pub against: String,
+}
+
+/// One piece of evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// For the named cause, or against another.
+    pub stance: Stance,
+    /// When it happened, where an instant belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Interval>,
+    /// In words, with the figures.
+    pub text: String,
+    /// The events that show it (`seq`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<u64>,
+    /// The log line that shows it: `pod/container: text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+}
+
+/// What a piece of evidence speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stance {
+    /// For the named cause.
+    For,
+    /// Against the runner-up or another competitor.
+    Against,
+    /// A circumstance; speaks for neither.
+    Context,
+}
+
+/// What is known of one pod's end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodFinding {
+    /// Its name.
+    pub pod: String,
+    /// Exit code by container, also of native sidecars, of the last ended instance.
+    pub exit_codes: BTreeMap<String, i32>,
+    /// `sigkill:<container>`, `term-signal-unhandled`, `sidecar-exited-first`,
+    /// `sidecar-never-ended`, `prestop-failed:<container>`, `prestop-missing`, `thin-margin`.
+    pub hazards: Vec<String>,
+    /// Calls of its own that it lost after its sidecar had ended; `None`: its log was not seen.
+    pub outbound_failures: Option<u64>,
+    /// Seconds by which the sidecar ended before the app; negative: after it.
+    pub sidecar_lead_s: Option<f64>,
+    /// Milliseconds from the last instant at which it could be sent something to the one at which
+    /// it stopped accepting, at worst; negative is where requests die.
+    pub margin_ms: Option<i64>,
+    /// Its termination window on the harness's clock, where it was deleted.
+    pub window: Option<Interval>,
+    /// Requests that were started inside its termination window.
+    pub exposed: u64,
+    /// What shows the hazards.
+    pub evidence: Vec<Evidence>,
+    /// The watch of pods was blind during its termination.
+    pub unseen: bool,
+}
+
+/// The bound of one clock's offset from the harness's: `clock - harness`, nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockBound {
+    /// The clock.
+    pub clock: Clock,
+    /// At least.
+    pub lo: i64,
+    /// At most.
+    pub hi: i64,
+    /// What bounded it.
+    pub method: String,
+    /// The bounds contradicted each other: stamps of this clock are not used.
+    pub unreliable: bool,
+}
+
+/// Outbound calls that the apps lost (design 6).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutboundSummary {
+    /// Between the proxy's end and the app's: blamed.
+    pub lost: u64,
+    /// Matching lines outside that span: blamed on nobody.
+    pub elsewhere: u64,
+}

@@ -1,0 +1,37 @@
+//! What was typed, and what do we exit with?
+
+mod exit;
+mod output;
+
+pub use exit::Exit;
+pub(crate) use output::Printer;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Drives a Kubernetes rollout under load and proves that it dropped nothing, or names the race.
+#[derive(Debug, Parser)]
+#[command(name = "lastwatch", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Parses the command line, runs it, and maps the outcome to an exit code.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Pass.into()
+            };
+        }
+    };
+    match args.command {}
+}

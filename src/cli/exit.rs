@@ -1,0 +1,29 @@
+//! With which code does the program end (design 5)?
+
+use std::process::ExitCode;
+
+/// The exit codes, documented in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The verdict is PASS, or the command did what it should.
+    Pass = 0,
+    /// The verdict is FAIL.
+    Fail = 1,
+    /// The verdict is INCONCLUSIVE.
+    Inconclusive = 2,
+    /// Wrong usage or an invalid scenario.
+    Usage = 64,
+    /// The cluster is unreachable, a right is missing, or a component.
+    Unavailable = 69,
+    /// An internal error.
+    Internal = 70,
+    /// Interrupted, after restoring.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

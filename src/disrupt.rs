@@ -1,0 +1,1 @@
+//! What do we change, and how is it undone?

@@ -1,0 +1,23 @@
+//! What happened, when, and by whose clock?
+//!
+//! [`Event`] is the one form in which facts travel; [`RunDir`] keeps them on disk; [`Timeline`] is
+//! the frozen record of a run that attribution and verdict read. Instants are [`Interval`]s on the
+//! harness's monotonic clock, in nanoseconds since the start of the run; a stamp of another clock
+//! becomes one only through an offset that is bounded from causality (facts 6).
+
+mod event;
+mod request;
+mod stamp;
+mod store;
+mod timeline;
+
+pub use event::{
+    ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
+    LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
+};
+pub use request::{
+    Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,
+};
+pub use stamp::{Clock, Interval, RunOffset};
+pub use store::{Error, LogLine, Origin, RunDir, RunInfo, RunWriter, SCHEMA_VERSION};
+pub use timeline::{ContainerLog, Timeline};

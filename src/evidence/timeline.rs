@@ -1,0 +1,35 @@
+//! What is the whole frozen record of a run, as attribution and verdict read it?
+
+use super::event::Event;
+use super::store::{LogLine, RunInfo};
+
+/// All events of a run and the log lines that belong to them, frozen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeline {
+    /// What ran, when and against what.
+    pub run: RunInfo,
+    /// In the order of the record (`seq`), which is that of arrival.
+    pub events: Vec<Event>,
+    /// One entry a container, ordered by pod and container.
+    pub logs: Vec<ContainerLog>,
+}
+
+/// The lines of one container as they were streamed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerLog {
+    /// Pod name.
+    pub pod: String,
+    /// Container name.
+    pub container: String,
+    /// In the order of the stream.
+    pub lines: Vec<LogLine>,
+}
+
+impl Timeline {
+    /// The log of one container, where it was seen.
+    pub fn log(&self, pod: &str, container: &str) -> Option<&ContainerLog> {
+        self.logs
+            .iter()
+            .find(|log| log.pod == pod && log.container == container)
+    }
+}

@@ -1,0 +1,1 @@
+//! A cluster to practise on, indistinguishable through the API.

@@ -1,0 +1,1 @@
+//! Do the gates hold, and do we know enough to say?
