@@ -7,6 +7,7 @@
 
 mod event;
 mod request;
+mod sink;
 mod stamp;
 mod store;
 mod timeline;
@@ -18,6 +19,7 @@ pub use event::{
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,
 };
+pub use sink::{EventSink, Fact, RunClock};
 pub use stamp::{Clock, Interval, RunOffset};
 pub use store::{Error, LogLine, Origin, RunDir, RunInfo, RunWriter, SCHEMA_VERSION};
 pub use timeline::{ContainerLog, Timeline};
