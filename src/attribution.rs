@@ -10,8 +10,8 @@ mod findings;
 
 pub use cause::{Cause, Modifier};
 pub use findings::{
-    Attribution, ClockBound, Confidence, Evidence, Findings, Hop, OutboundSummary, PodFinding,
-    RunnerUp, Stance,
+    Attribution, ClockBound, Confidence, Evidence, Findings, Hop, Missing, OutboundSummary,
+    PodFinding, RunnerUp, SidecarKind, Stance,
 };
 
 use crate::evidence::Timeline;

@@ -145,8 +145,46 @@ pub struct PodFinding {
     pub exposed: u64,
     /// What shows the hazards.
     pub evidence: Vec<Evidence>,
-    /// The watch of pods was blind during its termination.
-    pub unseen: bool,
+    /// Its sidecar, where it has one; gates on sidecars are left out where no pod has one.
+    pub sidecar: Option<SidecarKind>,
+    /// Evidence about this pod that was not seen. A gate that needs it is inconclusive.
+    pub missing: Vec<Missing>,
+}
+
+/// How a sidecar is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SidecarKind {
+    /// A container beside the app: nothing orders their ends.
+    Classic,
+    /// An init container with `restartPolicy: Always`: it is signalled after the app's end.
+    Native,
+}
+
+/// Evidence that was not seen (design 6, gates).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Missing {
+    /// What the clients sent.
+    #[serde(rename = "requests")]
+    Requests,
+    /// The pods' states over a termination.
+    #[serde(rename = "pods")]
+    Pods,
+    /// The endpoint slices.
+    #[serde(rename = "slices")]
+    Slices,
+    /// The app containers' logs.
+    #[serde(rename = "app logs")]
+    AppLogs,
+    /// The lines of the sidecar's agent.
+    #[serde(rename = "agent logs")]
+    AgentLogs,
+    /// The lines of the sidecar's access log.
+    #[serde(rename = "access logs")]
+    AccessLogs,
+    /// How containers ended.
+    #[serde(rename = "exit codes")]
+    ExitCodes,
 }
 
 /// The bound of one clock's offset from the harness's: `clock - harness`, nanoseconds.
