@@ -4,7 +4,7 @@ mod exit;
 mod output;
 
 pub use exit::Exit;
-pub(crate) use output::Printer;
+pub use output::Printer;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

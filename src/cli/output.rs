@@ -6,23 +6,23 @@ use std::io::Write;
 
 /// The only way to print.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Printer;
+pub struct Printer;
 
 impl Printer {
     /// Writes data to stdout as it is.
-    pub(crate) fn data(self, text: &str) {
+    pub fn data(self, text: &str) {
         let mut out = std::io::stdout().lock();
         // A reader that has seen enough (`| head`) is no error of ours.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Writes a line of narrative to stderr.
-    pub(crate) fn say(self, line: &str) {
+    pub fn say(self, line: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
     /// Writes an error with its causes to stderr.
-    pub(crate) fn error(self, error: &(dyn Error + 'static)) {
+    pub fn error(self, error: &(dyn Error + 'static)) {
         self.say(&format!("error: {}", Chain(error)));
     }
 }
