@@ -1,1 +1,135 @@
 //! Do the gates hold, and do we know enough to say?
+//!
+//! [`judge`] is a pure function of the timeline, the findings and the gates. FAIL when a gate is
+//! broken on evidence; else INCONCLUSIVE when the evidence of a gate is missing or the run itself
+//! cannot be trusted; else PASS (design 6). Blindness never passes.
+
+mod bound;
+mod control;
+mod exposure;
+mod gate;
+mod trust;
+
+pub use bound::upper_bound;
+pub use control::Control;
+pub use exposure::{Bound, Exposure};
+pub use gate::{Gate, GateStatus};
+
+use crate::attribution::{Cause, Findings};
+use crate::evidence::{EventKind, RunPhase, Timeline};
+use crate::scenario::Gates;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The three verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Outcome {
+    /// Every gate holds on evidence.
+    Pass,
+    /// A gate is broken on evidence.
+    Fail,
+    /// We could not see enough.
+    Inconclusive,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+        })
+    }
+}
+
+/// What a run may claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The verdict.
+    pub outcome: Outcome,
+    /// Why it is not a PASS, one sentence each; empty for a PASS.
+    pub reasons: Vec<String>,
+    /// The gates that apply, in the order of the design.
+    pub gates: Vec<Gate>,
+    /// How much was asked of terminating pods.
+    pub exposure: Exposure,
+    /// What the exposure supports.
+    pub bound: Bound,
+    /// What failed without a disruption.
+    pub control: Control,
+}
+
+/// Judges a run.
+pub fn judge(timeline: &Timeline, findings: &Findings, gates: &Gates, limits: &Limits) -> Verdict {
+    let control = control::measure(timeline, findings, limits.max_baseline_failed);
+    let exposure = exposure::measure(timeline, findings);
+    let gates = gate::evaluate(&gate::Input {
+        timeline,
+        findings,
+        gates,
+        control: &control,
+        exposure: &exposure,
+    });
+    let distrust = trust::reasons(timeline, &control);
+    let mut reasons: Vec<String> = gates.iter().filter_map(Gate::complaint).collect();
+    let broken = gates.iter().any(|gate| gate.status == GateStatus::Broken);
+    let unknown = gates
+        .iter()
+        .any(|gate| gate.status == GateStatus::Inconclusive);
+    let outcome = if broken {
+        Outcome::Fail
+    } else if unknown || !distrust.is_empty() {
+        Outcome::Inconclusive
+    } else {
+        Outcome::Pass
+    };
+    reasons.extend(distrust);
+    Verdict {
+        outcome,
+        reasons,
+        gates,
+        bound: exposure::bound(&exposure),
+        exposure,
+        control,
+    }
+}
+
+/// Limits of the run itself, beside its gates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// The share of failed requests in the baseline beyond which nothing is said.
+    pub max_baseline_failed: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_baseline_failed: 0.01,
+        }
+    }
+}
+
+/// The failure counts against the rollout: neither the control nor the harness explains it.
+pub fn counts_against_rollout(cause: Cause) -> bool {
+    !matches!(
+        cause,
+        Cause::ApplicationError | Cause::ClientSide | Cause::Harness
+    )
+}
+
+/// When the first disruption began: the load before it is the control.
+fn disruption_start(timeline: &Timeline) -> Option<crate::evidence::RunOffset> {
+    let phase = timeline.events.iter().find_map(|event| {
+        matches!(event.kind, EventKind::Phase(RunPhase::Disruption)).then_some(event.at.lo)
+    });
+    phase.or_else(|| {
+        timeline.events.iter().find_map(|event| match &event.kind {
+            EventKind::Step(step) if step.state == "started" => Some(event.at.lo),
+            _ => None,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Can the run itself be trusted (self-proof, interruption, steps)?
+
+use super::control::Control;
+use crate::evidence::{EventKind, Harness, RunPhase, Timeline};
+
+/// Intended to real send, 99th percentile, beyond which the harness was too slow (design 6).
+const MAX_SLIP_P99: i64 = 5_000_000;
+
+/// Why a run that breaks no gate still proves nothing, one sentence each.
+pub(super) fn reasons(timeline: &Timeline, control: &Control) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if control.noisy {
+        reasons.push(format!(
+            "{} of {} requests of the baseline failed: the target was not well before the disruption",
+            control.failed, control.requests
+        ));
+    }
+    for event in &timeline.events {
+        match &event.kind {
+            EventKind::Harness(health) => reasons.extend(harness(health)),
+            EventKind::Phase(RunPhase::Interrupted) => {
+                reasons.push("the run was interrupted".to_owned());
+            }
+            EventKind::Step(step) if step.state == "failed" => reasons.push(format!(
+                "step {} ({}) failed: {}",
+                step.index + 1,
+                step.step,
+                step.text
+            )),
+            _ => {}
+        }
+    }
+    reasons.dedup();
+    reasons
+}
+
+fn harness(health: &Harness) -> Vec<String> {
+    let mut reasons: Vec<String> = health
+        .faults
+        .iter()
+        .map(|fault| format!("the harness was at fault: {fault}"))
+        .collect();
+    if health.scope != "total" {
+        return reasons;
+    }
+    if let Some(slip) = health.slip_p99
+        && slip >= MAX_SLIP_P99
+    {
+        reasons.push(format!(
+            "the harness sent too late: slip p99 {:.1} ms, limit {} ms",
+            slip as f64 / 1e6,
+            MAX_SLIP_P99 / 1_000_000
+        ));
+    }
+    if health.dropped_arrivals > 0 {
+        reasons.push(format!(
+            "{} arrivals found no connection and were not sent; raise `spec.load.connections.pool`",
+            health.dropped_arrivals
+        ));
+    }
+    if health.lost_events > 0 {
+        reasons.push(format!(
+            "the recorder had no room for {} events",
+            health.lost_events
+        ));
+    }
+    reasons
+}
