@@ -1,1 +1,5 @@
 //! A cluster to practise on, indistinguishable through the API.
+//!
+//! Everything in it meets in the [`store`]: the API server, the controllers and the nodes.
+
+pub mod store;
