@@ -1,6 +1,7 @@
 //! What was typed, and what do we exit with?
 
 mod exit;
+mod import;
 mod output;
 
 pub use exit::Exit;
@@ -18,7 +19,9 @@ struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Import(import::ImportArgs),
+}
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
@@ -33,5 +36,9 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    match args.command {}
+    let printer = Printer;
+    match args.command {
+        Command::Import(args) => import::run(args, printer),
+    }
+    .into()
 }

@@ -1,0 +1,321 @@
+//! Which workload and Service was a captured rollout about?
+//!
+//! The controller of the pods that were deleted in the capture, else of those whose containers
+//! ended in it, else the workload whose template or ReplicaSets changed; and the Service whose
+//! slices list its pods.
+
+use super::ImportOptions;
+use super::gathered::Gathered;
+use crate::evidence::{Change, EventKind, Resource};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What the run is about.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    pub(super) namespace: String,
+    pub(super) workload: Option<String>,
+    pub(super) service: Option<String>,
+    /// The containers of its pods that log: apps and sidecars, not those that only initialise.
+    pub(super) containers: BTreeSet<(String, String)>,
+}
+
+/// What the capture tells of one pod.
+#[derive(Debug, Default)]
+struct Pod {
+    name: String,
+    namespace: String,
+    workload: Option<String>,
+    containers: Vec<String>,
+    was_going: bool,
+    deleted: bool,
+    ended: bool,
+    restarts: Option<i64>,
+    terminated: Option<usize>,
+}
+
+/// Finds the target, or takes what overrules it.
+pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
+    let owners = replica_set_owners(gathered);
+    let pods = pods(gathered, &owners);
+    let workload = options
+        .workload
+        .clone()
+        .or_else(|| most(pods.values().filter(|pod| pod.deleted && !pod.was_going)))
+        .or_else(|| most(pods.values().filter(|pod| pod.deleted)))
+        .or_else(|| going_in_slices(gathered, &owners))
+        .or_else(|| most(pods.values().filter(|pod| pod.ended)))
+        .or_else(|| changed(gathered, &owners));
+    let mine: Vec<&Pod> = pods
+        .values()
+        .filter(|pod| workload.is_some() && pod.workload == workload)
+        .collect();
+    let service = options
+        .service
+        .clone()
+        .or_else(|| service_of(gathered, &owners, workload.as_deref()));
+    let namespace = mine.first().map(|pod| pod.namespace.clone());
+    Target {
+        namespace: namespace.unwrap_or_else(|| "default".to_owned()),
+        containers: mine
+            .iter()
+            .flat_map(|pod| {
+                pod.containers
+                    .iter()
+                    .map(|name| (pod.name.clone(), name.clone()))
+            })
+            .collect(),
+        workload,
+        service,
+    }
+}
+
+/// The workload of most of these pods; of equals the first by name.
+fn most<'a>(pods: impl Iterator<Item = &'a Pod>) -> Option<String> {
+    most_common(pods.filter_map(|pod| pod.workload.clone()))
+}
+
+fn most_common(names: impl Iterator<Item = String>) -> Option<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let highest = counts.values().copied().max()?;
+    counts
+        .into_iter()
+        .find(|(_, count)| *count == highest)
+        .map(|(name, _)| name)
+}
+
+fn objects(gathered: &Gathered, wanted: Resource) -> impl Iterator<Item = (i64, Change, &Value)> {
+    gathered.raw.iter().filter_map(move |raw| match &raw.kind {
+        EventKind::Object {
+            resource,
+            change,
+            object,
+        } if *resource == wanted => Some((raw.hi, *change, object)),
+        _ => None,
+    })
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer).and_then(Value::as_str)
+}
+
+/// The controller among the owners: its kind and name.
+fn controller(object: &Value) -> Option<(&str, &str)> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners
+        .iter()
+        .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
+        .or_else(|| owners.first())?;
+    Some((text(owner, "/kind")?, text(owner, "/name")?))
+}
+
+fn replica_set_owners(gathered: &Gathered) -> HashMap<String, String> {
+    objects(gathered, Resource::ReplicaSets)
+        .filter_map(|(_, _, object)| {
+            let name = text(object, "/metadata/name")?.to_owned();
+            let (kind, owner) = controller(object)?;
+            Some((name, format!("{}/{owner}", kind.to_lowercase())))
+        })
+        .collect()
+}
+
+/// The workload behind a controller: a ReplicaSet's Deployment, or the controller itself.
+fn workload(kind: &str, name: &str, owners: &HashMap<String, String>) -> String {
+    if kind != "ReplicaSet" {
+        return format!("{}/{name}", kind.to_lowercase());
+    }
+    owners.get(name).cloned().unwrap_or_else(|| {
+        let base = name.rsplit_once('-').map_or(name, |(base, _)| base);
+        format!("deployment/{base}")
+    })
+}
+
+/// The workload of a pod that only its name tells: `<deployment>-<hash>-<suffix>`.
+fn workload_by_name(pod: &str, owners: &HashMap<String, String>) -> Option<String> {
+    let (replica_set, _) = pod.rsplit_once('-')?;
+    owners.get(replica_set).cloned()
+}
+
+fn pods(gathered: &Gathered, owners: &HashMap<String, String>) -> HashMap<String, Pod> {
+    let mut pods: HashMap<String, Pod> = HashMap::new();
+    for (_, change, object) in objects(gathered, Resource::Pods) {
+        let Some(uid) = text(object, "/metadata/uid").or_else(|| text(object, "/metadata/name"))
+        else {
+            continue;
+        };
+        let going = object
+            .pointer("/metadata/deletionTimestamp")
+            .is_some_and(|at| !at.is_null());
+        let first = !pods.contains_key(uid);
+        let pod = pods.entry(uid.to_owned()).or_default();
+        if first {
+            pod.name = text(object, "/metadata/name")
+                .unwrap_or_default()
+                .to_owned();
+            pod.namespace = text(object, "/metadata/namespace")
+                .unwrap_or("default")
+                .to_owned();
+            pod.workload = controller(object).map(|(kind, name)| workload(kind, name, owners));
+            pod.containers = log_containers(object);
+            pod.was_going = going;
+        }
+        pod.deleted |= going || change == Change::Deleted;
+        let (restarts, terminated) = ends(object);
+        pod.ended |= pod.restarts.is_some_and(|before| before < restarts)
+            || pod.terminated.is_some_and(|before| before < terminated);
+        pod.restarts = Some(restarts);
+        pod.terminated = Some(terminated);
+    }
+    for raw in &gathered.raw {
+        let EventKind::Blind(gap) = &raw.kind else {
+            continue;
+        };
+        let (Some(uids), "pods") = (&gap.uids, gap.what.as_str()) else {
+            continue;
+        };
+        for (uid, pod) in &mut pods {
+            pod.deleted |= first_seen_before(gathered, uid, raw.hi) && !uids.contains(uid);
+        }
+    }
+    pods
+}
+
+fn first_seen_before(gathered: &Gathered, uid: &str, at: i64) -> bool {
+    objects(gathered, Resource::Pods)
+        .any(|(seen, _, object)| seen < at && text(object, "/metadata/uid") == Some(uid))
+}
+
+/// Restarts and ended containers, init containers left out.
+fn ends(pod: &Value) -> (i64, usize) {
+    let Some(statuses) = pod
+        .pointer("/status/containerStatuses")
+        .and_then(Value::as_array)
+    else {
+        return (0, 0);
+    };
+    let restarts = statuses
+        .iter()
+        .filter_map(|status| status.get("restartCount")?.as_i64())
+        .sum();
+    let ended = statuses
+        .iter()
+        .filter(|status| status.pointer("/state/terminated").is_some())
+        .count();
+    (restarts, ended)
+}
+
+/// Containers whose logs matter: the regular ones and native sidecars.
+fn log_containers(pod: &Value) -> Vec<String> {
+    let list = |pointer| {
+        pod.pointer(pointer)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let sidecars = list("/spec/initContainers")
+        .filter(|container| text(container, "/restartPolicy") == Some("Always"));
+    list("/spec/containers")
+        .chain(sidecars)
+        .filter_map(|container| Some(text(container, "/name")?.to_owned()))
+        .collect()
+}
+
+/// The workload of the pods that slices show as terminating, where the pods themselves were not seen.
+fn going_in_slices(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<String> {
+    let mut names = BTreeSet::new();
+    for (_, _, slice) in objects(gathered, Resource::EndpointSlices) {
+        for endpoint in slice
+            .get("endpoints")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if endpoint
+                .pointer("/conditions/terminating")
+                .and_then(Value::as_bool)
+                == Some(true)
+                && let Some(name) = text(endpoint, "/targetRef/name")
+            {
+                names.insert(name);
+            }
+        }
+    }
+    most_common(
+        names
+            .into_iter()
+            .filter_map(|name| workload_by_name(name, owners)),
+    )
+}
+
+/// The workload whose template, size or ReplicaSets changed during the capture.
+fn changed(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<String> {
+    const KINDS: [(Resource, &str); 4] = [
+        (Resource::Deployments, "deployment"),
+        (Resource::StatefulSets, "statefulset"),
+        (Resource::DaemonSets, "daemonset"),
+        (Resource::Jobs, "job"),
+    ];
+    for (resource, kind) in KINDS {
+        let mut specs: HashMap<&str, &Value> = HashMap::new();
+        for (_, _, object) in objects(gathered, resource) {
+            let (Some(name), Some(spec)) = (text(object, "/metadata/name"), object.get("spec"))
+            else {
+                continue;
+            };
+            if specs
+                .insert(name, spec)
+                .is_some_and(|before| before != spec)
+            {
+                return Some(format!("{kind}/{name}"));
+            }
+        }
+    }
+    let mut first = None;
+    for (at, change, object) in objects(gathered, Resource::ReplicaSets) {
+        let name = text(object, "/metadata/name")?;
+        if change == Change::Added && *first.get_or_insert(at) < at {
+            return owners.get(name).cloned();
+        }
+    }
+    None
+}
+
+/// The Service whose slices list most of the workload's pods.
+fn service_of(
+    gathered: &Gathered,
+    owners: &HashMap<String, String>,
+    target: Option<&str>,
+) -> Option<String> {
+    let target = target?;
+    let pods = pods(gathered, owners);
+    let mut listed: BTreeSet<(String, String)> = BTreeSet::new();
+    for (_, _, slice) in objects(gathered, Resource::EndpointSlices) {
+        let Some(service) = slice
+            .pointer("/metadata/labels")
+            .and_then(|labels| labels.get("kubernetes.io/service-name"))
+            .and_then(Value::as_str)
+        else {
+            continue;
+        };
+        for endpoint in slice
+            .get("endpoints")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let Some(name) = text(endpoint, "/targetRef/name") else {
+                continue;
+            };
+            let owner = text(endpoint, "/targetRef/uid")
+                .and_then(|uid| pods.get(uid)?.workload.clone())
+                .or_else(|| workload_by_name(name, owners));
+            if owner.as_deref() == Some(target) {
+                listed.insert((service.to_owned(), name.to_owned()));
+            }
+        }
+    }
+    most_common(listed.into_iter().map(|(service, _)| service))
+}

@@ -1,0 +1,114 @@
+//! Captures that lack parts, and captures that hold lines nobody can read.
+
+use super::*;
+use crate::evidence::{EventKind, RunDir};
+
+fn capture(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn imported(files: &[(&str, &str)]) -> (Imported, crate::evidence::Timeline) {
+    let (capture, out) = (capture(files), tempfile::tempdir().unwrap());
+    let result = import(capture.path(), out.path(), &ImportOptions::default()).unwrap();
+    let timeline = RunDir::new(out.path()).timeline().unwrap();
+    (result, timeline)
+}
+
+const FAILURE: &str = r#"{"request_id":"r","path":"/a?b=1","scheduled":2000000,"sent":2000100,"end":2000300,"connection":"new","phase":"connect","error":"refused"}"#;
+
+#[test]
+fn a_capture_of_one_client_alone_is_a_run_that_was_blind_to_all_else() {
+    let (result, timeline) = imported(&[("client/node/failures.jsonl", FAILURE)]);
+    assert_eq!(result.failures, 1);
+    for what in [
+        "pods",
+        "endpointslices",
+        "events",
+        "leases",
+        "logs",
+        "requests/node",
+    ] {
+        assert!(
+            result
+                .blind
+                .iter()
+                .any(|blind| blind.starts_with(&format!("{what}: "))),
+            "{what} in {:?}",
+            result.blind
+        );
+    }
+    let failed = timeline.events.iter().find_map(|event| match &event.kind {
+        EventKind::RequestFailed(request) => Some(request),
+        _ => None,
+    });
+    let failed = failed.unwrap();
+    assert_eq!(failed.class, "/a");
+    assert_eq!(failed.end.0 - failed.intended.0, 300_000);
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_reported_with_file_and_line() {
+    let (result, timeline) = imported(&[
+        (
+            "client/node/failures.jsonl",
+            &format!("{FAILURE}\n{{\"broken\n"),
+        ),
+        (
+            "client/node/requests.tsv",
+            "1\t2\n2000000\t2000100\t2000300\tnew\t200\t-\n",
+        ),
+        ("pods.watch.jsonl", "not json\n\u{0}\n"),
+        ("action.times", "began 3\n"),
+    ]);
+    let places: Vec<String> = result.faults.iter().map(ToString::to_string).collect();
+    for place in [
+        "failures.jsonl` line 2",
+        "requests.tsv` line 1",
+        "pods.watch.jsonl` line 1",
+        "action.times` line 1",
+    ] {
+        assert!(
+            places.iter().any(|text| text.contains(place)),
+            "{place} in {places:?}"
+        );
+    }
+    assert!(
+        result
+            .blind
+            .iter()
+            .any(|blind| blind.starts_with("capture: "))
+    );
+    assert!(!timeline.events.is_empty());
+}
+
+#[test]
+fn what_a_capture_says_about_its_own_truth_is_never_opened() {
+    // These are folders where files should be: reading any of them would fault.
+    let (result, _) = imported(&[
+        ("client/node/failures.jsonl", FAILURE),
+        ("labels.jsonl/x", "boo"),
+        ("pods.json/x", "boo"),
+        ("title/x", "boo"),
+        ("truth", "boo"),
+    ]);
+    assert!(result.faults.is_empty(), "{:?}", result.faults);
+}
+
+#[test]
+fn a_folder_that_is_no_capture_is_refused() {
+    let (empty, out) = (capture(&[("readme", "x")]), tempfile::tempdir().unwrap());
+    let error = import(empty.path(), out.path(), &ImportOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Empty(_)), "{error}");
+    let missing = empty.path().join("nowhere");
+    let error = import(&missing, out.path(), &ImportOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Read { .. }), "{error}");
+    let full = capture(&[("client/node/failures.jsonl", FAILURE)]);
+    let error = import(full.path(), full.path(), &ImportOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Exists(_)), "{error}");
+}
