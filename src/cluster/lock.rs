@@ -1,0 +1,385 @@
+//! Who is at work on a workload?
+//!
+//! A Lease in the workload's namespace, made by the run and removed at its end. A second run is
+//! refused while the first one renews it; a Lease whose holder has died is taken over once nobody
+//! has renewed it for its whole duration, by the clock and by our own observation: two clocks need
+//! not agree.
+
+use super::connect::Cluster;
+use super::error::Error;
+use super::exchange::Call;
+use super::own::ownership_labels;
+use crate::scenario::Workload;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// A Lease that was not renewed for so long has no living holder: three renewals were missed.
+const DURATION_SECONDS: i32 = 15;
+
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(5);
+
+/// How long an expired Lease is watched before it is taken over: one renewal and a slow call.
+const OBSERVATION: Duration = Duration::from_secs(7);
+
+/// How often a lost race for the Lease is run again.
+const ATTEMPTS: u32 = 5;
+
+/// Whose Lease it is, and how fresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockHolder {
+    /// The Lease.
+    pub lease: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The run that holds it.
+    pub run: String,
+    /// When it was renewed, by the holder's clock.
+    pub renewed: Option<Timestamp>,
+    /// Its duration has passed by our clock.
+    pub expired: bool,
+}
+
+/// Why a run does not have the workload for itself.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run is at work.
+    #[error(
+        "run `{}` is at work on this workload (lease `{}`, renewed {})\n\
+         hint: wait for it to end; if it was killed, undo it with `lastwatch restore RUN`, \
+         or remove the lease with `kubectl delete lease {} -n {}`",
+        holder.run, holder.lease, renewed_text(holder), holder.lease, holder.namespace
+    )]
+    Held {
+        /// Who.
+        holder: LockHolder,
+    },
+    /// Another run took the Lease from this one.
+    #[error("run `{}` has taken over the lease `{}`", holder.run, holder.lease)]
+    Lost {
+        /// Who.
+        holder: LockHolder,
+    },
+    /// The Lease could not be read or written.
+    #[error("failed to {act} the lease `{lease}`")]
+    Cluster {
+        /// `take`, `renew`, ...
+        act: &'static str,
+        /// Its name.
+        lease: String,
+        /// Why.
+        #[source]
+        source: Error,
+    },
+}
+
+fn renewed_text(holder: &LockHolder) -> String {
+    holder
+        .renewed
+        .map_or_else(|| "never".to_owned(), |renewed| renewed.to_string())
+}
+
+/// The Lease of one run on one workload.
+#[derive(Clone, Debug)]
+pub struct RunLock {
+    cluster: Cluster,
+    lease: String,
+    run: String,
+}
+
+impl RunLock {
+    /// Names the lock of a run; nothing is read or written yet.
+    pub fn new(cluster: &Cluster, workload: &Workload, run: &str) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            lease: lease_name(workload),
+            run: run.to_owned(),
+        }
+    }
+
+    /// The Lease's name.
+    pub fn lease(&self) -> &str {
+        &self.lease
+    }
+
+    /// Who holds the Lease, if anybody does.
+    pub async fn holder(&self) -> Result<Option<LockHolder>, LockError> {
+        let lease = self
+            .read()
+            .await
+            .map_err(|error| self.failed("read", error))?;
+        Ok(lease.and_then(|lease| self.holder_of(&lease)))
+    }
+
+    /// Takes the Lease. Gives back the dead run from which it was taken, if it was.
+    pub async fn acquire(&self) -> Result<Option<LockHolder>, LockError> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match self.try_acquire().await {
+                Err(LockError::Cluster { source, .. }) if source.is_conflict() => {
+                    last = Some(source);
+                }
+                other => return other,
+            }
+        }
+        let source = last.expect("every attempt was a conflict");
+        Err(self.failed("take", source))
+    }
+
+    async fn try_acquire(&self) -> Result<Option<LockHolder>, LockError> {
+        let take = |error| self.failed("take", error);
+        let Some(mut lease) = self.read().await.map_err(take)? else {
+            self.create().await.map_err(take)?;
+            return Ok(None);
+        };
+        let former = self
+            .holder_of(&lease)
+            .filter(|holder| holder.run != self.run);
+        if let Some(holder) = &former {
+            if !holder.expired {
+                return Err(LockError::Held {
+                    holder: holder.clone(),
+                });
+            }
+            sleep(OBSERVATION).await;
+            let Some(now) = self.read().await.map_err(take)? else {
+                self.create().await.map_err(take)?;
+                return Ok(former);
+            };
+            if let Some(holder) = self.holder_of(&now)
+                && version(&now) != version(&lease)
+            {
+                return Err(LockError::Held { holder });
+            }
+            lease = now;
+        }
+        let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
+        lease.metadata.labels = Some(ownership_labels(&self.run));
+        lease.spec = Some(self.spec(transitions.unwrap_or(0) + 1));
+        self.replace(&lease).await.map_err(take)?;
+        Ok(former)
+    }
+
+    /// Renews the Lease until `stop`. Ends with an error only when another run has it: a server that
+    /// does not answer is asked again, for nobody else can take it meanwhile.
+    pub async fn keep(&self, stop: &CancellationToken) -> Result<(), LockError> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(RENEWAL) => {}
+            }
+            if let Err(error) = self.renew().await {
+                match error {
+                    LockError::Cluster { source, .. } => {
+                        tracing::warn!(lease = self.lease, %source, "the lease was not renewed");
+                    }
+                    lost => return Err(lost),
+                }
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), LockError> {
+        let renew = |error| self.failed("renew", error);
+        let Some(mut lease) = self.read().await.map_err(renew)? else {
+            return self.create().await.map_err(renew);
+        };
+        if let Some(holder) = self.holder_of(&lease)
+            && holder.run != self.run
+        {
+            return Err(LockError::Lost { holder });
+        }
+        if let Some(spec) = lease.spec.as_mut() {
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        self.replace(&lease).await.map_err(renew)
+    }
+
+    /// Removes the Lease if it is still this run's. Gives whether there was one to remove.
+    pub async fn release(&self) -> Result<bool, LockError> {
+        let release = |error| self.failed("release", error);
+        let Some(lease) = self.read().await.map_err(release)? else {
+            return Ok(false);
+        };
+        let ours = self
+            .holder_of(&lease)
+            .is_some_and(|holder| holder.run == self.run);
+        if !ours {
+            return Ok(false);
+        }
+        let options = serde_json::json!({
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": lease.metadata.uid},
+        });
+        match self
+            .cluster
+            .exchange(&Call::delete(self.path(), options))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(false),
+            Err(error) => Err(release(error)),
+        }
+    }
+
+    fn list_path(&self) -> String {
+        let namespace = self.cluster.namespace();
+        format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases")
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", self.list_path(), self.lease)
+    }
+
+    async fn read(&self) -> Result<Option<Lease>, Error> {
+        self.cluster.find(&self.path()).await
+    }
+
+    async fn create(&self) -> Result<(), Error> {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(self.lease.clone()),
+                namespace: Some(self.cluster.namespace().to_owned()),
+                labels: Some(ownership_labels(&self.run)),
+                ..ObjectMeta::default()
+            },
+            spec: Some(self.spec(0)),
+        };
+        let call = Call::post(self.list_path(), body(&lease));
+        self.cluster.exchange(&call).await.map(drop)
+    }
+
+    async fn replace(&self, lease: &Lease) -> Result<(), Error> {
+        let call = Call::put(self.path(), body(lease));
+        self.cluster.exchange(&call).await.map(drop)
+    }
+
+    fn spec(&self, transitions: i32) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        LeaseSpec {
+            holder_identity: Some(self.run.clone()),
+            lease_duration_seconds: Some(DURATION_SECONDS),
+            acquire_time: Some(now.clone()),
+            renew_time: Some(now),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+
+    fn holder_of(&self, lease: &Lease) -> Option<LockHolder> {
+        let spec = lease.spec.as_ref()?;
+        let run = spec.holder_identity.clone().filter(|run| !run.is_empty())?;
+        let renewed = spec.renew_time.as_ref().map(|renewed| renewed.0);
+        let seconds = spec.lease_duration_seconds.unwrap_or(DURATION_SECONDS);
+        Some(LockHolder {
+            lease: self.lease.clone(),
+            namespace: self.cluster.namespace().to_owned(),
+            expired: expired(renewed, seconds, Timestamp::now()),
+            run,
+            renewed,
+        })
+    }
+
+    fn failed(&self, act: &'static str, source: Error) -> LockError {
+        LockError::Cluster {
+            act,
+            lease: self.lease.clone(),
+            source,
+        }
+    }
+}
+
+fn lease_name(workload: &Workload) -> String {
+    format!("lastwatch-{}", workload.to_string().replace('/', "-"))
+}
+
+fn version(lease: &Lease) -> Option<&str> {
+    lease.metadata.resource_version.as_deref()
+}
+
+fn body(lease: &Lease) -> serde_json::Value {
+    serde_json::to_value(lease).expect("a lease is plain data")
+}
+
+/// Nobody has renewed it for its whole duration. A stamp of the future is a clock that differs, not
+/// a dead holder.
+fn expired(renewed: Option<Timestamp>, seconds: i32, now: Timestamp) -> bool {
+    renewed.is_none_or(|renewed| now.as_second() - renewed.as_second() > i64::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::mock::MemoryApi;
+    use crate::scenario::WorkloadKind;
+    use serde_json::json;
+
+    fn lock(api: &MemoryApi, run: &str) -> RunLock {
+        let workload = Workload {
+            kind: WorkloadKind::Deployment,
+            name: "demo".to_owned(),
+        };
+        RunLock::new(&api.cluster(), &workload, run)
+    }
+
+    #[test]
+    fn a_lease_expires_by_its_own_duration_and_never_from_the_future() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        for (renewed, dead) in [(999, false), (985, false), (984, true), (1_500, false)] {
+            let renewed = Timestamp::from_second(renewed).unwrap();
+            assert_eq!(expired(Some(renewed), 15, now), dead, "{renewed}");
+        }
+        assert!(expired(None, 15, now), "a lease that nobody ever renewed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_run_is_refused_until_the_first_has_released_its_lease() {
+        let api = MemoryApi::start();
+        let (first, second) = (lock(&api, "one"), lock(&api, "two"));
+        assert_eq!(first.acquire().await.unwrap(), None);
+        let refusal = second.acquire().await.expect_err("the first run lives");
+        let text = refusal.to_string();
+        assert!(text.starts_with("run `one` is at work"), "{text}");
+        assert!(text.contains("kubectl delete lease lastwatch-deployment-demo -n shop"));
+        assert!(!second.release().await.unwrap(), "it is not the second's");
+        assert!(first.release().await.unwrap());
+        assert_eq!(second.acquire().await.unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_run_is_followed_and_a_living_one_with_a_slow_clock_is_not() {
+        for renewed_meanwhile in [false, true] {
+            let api = MemoryApi::start();
+            let first = lock(&api, "one");
+            first.acquire().await.unwrap();
+            let path = first.path();
+            api.change(&path, |lease| {
+                lease["spec"]["renewTime"] = json!("2020-01-01T00:00:00.000000Z");
+            });
+            let second = lock(&api, "two");
+            let taking = tokio::spawn(async move { second.acquire().await });
+            if renewed_meanwhile {
+                sleep(Duration::from_secs(1)).await;
+                api.change(&path, |lease| {
+                    lease["spec"]["renewTime"] = json!("2020-01-01T00:00:05.000000Z");
+                });
+            }
+            let taken = taking.await.unwrap();
+            if renewed_meanwhile {
+                assert!(matches!(taken, Err(LockError::Held { .. })), "{taken:?}");
+            } else {
+                assert_eq!(taken.unwrap().unwrap().run, "one");
+                let kept = first.keep(&CancellationToken::new()).await;
+                assert!(
+                    matches!(kept, Err(LockError::Lost { ref holder }) if holder.run == "two"),
+                    "{kept:?}"
+                );
+            }
+        }
+    }
+}

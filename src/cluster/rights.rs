@@ -1,0 +1,195 @@
+//! Which verbs does this program use on which resources?
+//!
+//! One table: preflight asks for exactly these rights, the Role in `manifests/cluster/` grants
+//! exactly these, and a lab test compares both with the requests that the API server saw.
+
+use crate::scenario::{Action, Plan, WorkloadKind};
+
+/// Verbs on one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Resource with its subresource: `pods/eviction`.
+    pub resource: &'static str,
+    /// The verb.
+    pub verb: &'static str,
+    /// What it is needed for.
+    pub need: Need,
+}
+
+/// What a right is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Every run: finding the target, watching it, the lock.
+    Always,
+    /// Runs whose target is of this kind.
+    Kind(Kind),
+    /// Runs with such a step on a workload of this kind.
+    Step(StepKind, Option<Kind>),
+    /// Better evidence: without it a run is not refused.
+    Wish,
+}
+
+/// A workload kind, ordered for the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// `batch/v1` Job.
+    Job,
+}
+
+/// A kind of step, as far as rights differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StepKind {
+    /// `rollingRestart` and `setImage`: a patch of the workload.
+    Template,
+    /// `scale`: a patch of its `scale` subresource.
+    Scale,
+    /// `deletePod`.
+    DeletePod,
+    /// `evict`.
+    Evict,
+}
+
+const fn right(
+    group: &'static str,
+    resource: &'static str,
+    verb: &'static str,
+    need: Need,
+) -> Right {
+    Right {
+        group,
+        resource,
+        verb,
+        need,
+    }
+}
+
+/// Every verb on every resource that this program uses in the target's namespace or on nodes.
+pub const RIGHTS: &[Right] = &[
+    right("", "pods", "get", Need::Always),
+    right("", "pods", "list", Need::Always),
+    right("", "pods", "watch", Need::Always),
+    right("", "pods/log", "get", Need::Always),
+    right("", "events", "list", Need::Always),
+    right("", "events", "watch", Need::Always),
+    right("", "services", "get", Need::Always),
+    right("", "services", "list", Need::Always),
+    right("discovery.k8s.io", "endpointslices", "list", Need::Always),
+    right("discovery.k8s.io", "endpointslices", "watch", Need::Always),
+    right("apps", "replicasets", "list", Need::Always),
+    right("apps", "replicasets", "watch", Need::Always),
+    right("coordination.k8s.io", "leases", "get", Need::Always),
+    right("coordination.k8s.io", "leases", "create", Need::Always),
+    right("coordination.k8s.io", "leases", "update", Need::Always),
+    right("coordination.k8s.io", "leases", "delete", Need::Always),
+    right("apps", "deployments", "get", Need::Kind(Kind::Deployment)),
+    right("apps", "deployments", "list", Need::Kind(Kind::Deployment)),
+    right("apps", "deployments", "watch", Need::Kind(Kind::Deployment)),
+    right("apps", "statefulsets", "get", Need::Kind(Kind::StatefulSet)),
+    right(
+        "apps",
+        "statefulsets",
+        "list",
+        Need::Kind(Kind::StatefulSet),
+    ),
+    right(
+        "apps",
+        "statefulsets",
+        "watch",
+        Need::Kind(Kind::StatefulSet),
+    ),
+    right("apps", "daemonsets", "get", Need::Kind(Kind::DaemonSet)),
+    right("apps", "daemonsets", "list", Need::Kind(Kind::DaemonSet)),
+    right("apps", "daemonsets", "watch", Need::Kind(Kind::DaemonSet)),
+    right("batch", "jobs", "get", Need::Kind(Kind::Job)),
+    right("batch", "jobs", "list", Need::Kind(Kind::Job)),
+    right("batch", "jobs", "watch", Need::Kind(Kind::Job)),
+    right(
+        "apps",
+        "deployments",
+        "patch",
+        Need::Step(StepKind::Template, Some(Kind::Deployment)),
+    ),
+    right(
+        "apps",
+        "statefulsets",
+        "patch",
+        Need::Step(StepKind::Template, Some(Kind::StatefulSet)),
+    ),
+    right(
+        "apps",
+        "daemonsets",
+        "patch",
+        Need::Step(StepKind::Template, Some(Kind::DaemonSet)),
+    ),
+    right(
+        "apps",
+        "deployments/scale",
+        "patch",
+        Need::Step(StepKind::Scale, Some(Kind::Deployment)),
+    ),
+    right(
+        "apps",
+        "statefulsets/scale",
+        "patch",
+        Need::Step(StepKind::Scale, Some(Kind::StatefulSet)),
+    ),
+    right("", "pods", "delete", Need::Step(StepKind::DeletePod, None)),
+    right(
+        "",
+        "pods/eviction",
+        "create",
+        Need::Step(StepKind::Evict, None),
+    ),
+];
+
+impl From<WorkloadKind> for Kind {
+    fn from(kind: WorkloadKind) -> Self {
+        match kind {
+            WorkloadKind::Deployment => Self::Deployment,
+            WorkloadKind::StatefulSet => Self::StatefulSet,
+            WorkloadKind::DaemonSet => Self::DaemonSet,
+            WorkloadKind::Job => Self::Job,
+        }
+    }
+}
+
+impl StepKind {
+    /// What a step's action needs; a wait needs nothing.
+    pub const fn of(action: &Action) -> Option<Self> {
+        match action {
+            Action::RollingRestart | Action::SetImage { .. } => Some(Self::Template),
+            Action::Scale { .. } => Some(Self::Scale),
+            Action::DeletePod { .. } => Some(Self::DeletePod),
+            Action::Evict { .. } => Some(Self::Evict),
+            Action::Wait { .. } => None,
+        }
+    }
+}
+
+/// The rights without which a plan cannot be carried out.
+pub fn required(plan: &Plan) -> Vec<Right> {
+    let kind = Kind::from(plan.target.workload.kind);
+    let steps: Vec<StepKind> = plan
+        .steps
+        .iter()
+        .filter_map(|step| StepKind::of(&step.action))
+        .collect();
+    RIGHTS
+        .iter()
+        .filter(|right| match right.need {
+            Need::Always => true,
+            Need::Kind(needed) => needed == kind,
+            Need::Step(step, of) => steps.contains(&step) && of.is_none_or(|of| of == kind),
+            Need::Wish => false,
+        })
+        .copied()
+        .collect()
+}
