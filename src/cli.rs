@@ -2,6 +2,7 @@
 
 mod exit;
 mod import;
+mod lab;
 mod output;
 
 pub use exit::Exit;
@@ -21,6 +22,9 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Import(import::ImportArgs),
+    /// A cluster to practise on, embedded in this program
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
 }
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
@@ -38,7 +42,7 @@ pub fn main() -> ExitCode {
     };
     let printer = Printer;
     match args.command {
-        Command::Import(args) => import::run(args, printer),
+        Command::Import(args) => import::run(args, printer).into(),
+        Command::Lab(command) => lab::main(command),
     }
-    .into()
 }

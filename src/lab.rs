@@ -2,4 +2,5 @@
 //!
 //! Everything in it meets in the [`store`]: the API server, the controllers and the nodes.
 
+pub mod app;
 pub mod store;
