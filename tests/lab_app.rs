@@ -14,9 +14,9 @@ struct App {
 impl App {
     fn start(env: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
+            .expect("the test's own plumbing works")
             .local_addr()
-            .unwrap()
+            .expect("the test's own plumbing works")
             .port();
         let child = Command::new(env!("CARGO_BIN_EXE_lastwatch"))
             .args(["lab", "app"])
@@ -26,7 +26,7 @@ impl App {
             .envs(env.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("the test's own plumbing works");
         let app = Self { child, port };
         until("the app listens", || app.connect().is_some());
         app
@@ -38,10 +38,11 @@ impl App {
 
     fn send(&self, path: &str) -> TcpStream {
         let mut stream = self.connect().expect("the app listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: demo\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: demo\r\n\r\n")
+            .expect("the test's own plumbing works");
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+            .expect("the test's own plumbing works");
         stream
     }
 
@@ -50,24 +51,30 @@ impl App {
     }
 
     fn terminate(&self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        let pid = nix::unistd::Pid::from_raw(
+            i32::try_from(self.child.id()).expect("the test's own plumbing works"),
+        );
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)
+            .expect("the test's own plumbing works");
     }
 
     fn end(mut self) -> (ExitStatus, String) {
         let mut status = None;
         until("the app ends", || {
-            status = self.child.try_wait().unwrap();
+            status = self
+                .child
+                .try_wait()
+                .expect("the test's own plumbing works");
             status.is_some()
         });
         let mut log = String::new();
         self.child
             .stderr
             .take()
-            .unwrap()
+            .expect("the test's own plumbing works")
             .read_to_string(&mut log)
-            .unwrap();
-        (status.unwrap(), log)
+            .expect("the test's own plumbing works");
+        (status.expect("the test's own plumbing works"), log)
     }
 }
 
