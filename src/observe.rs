@@ -1,1 +1,200 @@
 //! What does the cluster show?
+//!
+//! [`Observers`] watches the objects of one workload ([`Subject`]), follows the logs of its pods,
+//! probes the pods that are being deleted, and times its own calls for the API server's clock.
+//! Everything that it sees goes to the recorder as facts; where it could not see, that is a fact
+//! too (`Blind`). [`PodBook`] is the live view that progress lines and steps read meanwhile.
+
+mod backoff;
+mod clock;
+mod feed;
+pub mod logs;
+mod pods;
+mod probe;
+#[cfg(test)]
+mod testing;
+mod watch;
+
+pub use clock::time_api;
+pub use pods::{ContainerState, PodBook, PodState, PodSummary};
+
+use crate::evidence::EventSink;
+use crate::scenario::Workload;
+use crate::task::{Scope, TaskError};
+use feed::FeedState;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::Client;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What is observed.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Namespace of the workload.
+    pub namespace: String,
+    /// The workload.
+    pub workload: Workload,
+    /// Label selector of its pods, as a query parameter.
+    pub selector: String,
+    /// The Service whose slices list the pods.
+    pub service: Option<String>,
+    /// The port of a pod that the Service sends to; a name is looked up in each pod.
+    pub target_port: Option<IntOrString>,
+    /// The harness sits behind a sidecar: a probe would tell about that sidecar, so there is none.
+    pub meshed: bool,
+}
+
+/// Why the cluster cannot be observed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A watch without which nothing can be said did not start in time.
+    #[error("the watch of {what} did not start within {patience:?}; last met: {last}")]
+    NotReady {
+        /// The resource.
+        what: &'static str,
+        /// How long it was waited for.
+        patience: Duration,
+        /// What the API server said last.
+        last: String,
+    },
+    /// The API server refuses a watch without which nothing can be said.
+    #[error("the watch of {what} is refused: {reason}")]
+    Denied {
+        /// The resource.
+        what: &'static str,
+        /// The API server's words.
+        reason: String,
+    },
+}
+
+/// The running observers of one subject.
+#[derive(Debug)]
+pub struct Observers {
+    scope: Scope,
+    book: PodBook,
+    feeds: Vec<feed::FeedHandle>,
+    followers: logs::Followers,
+}
+
+impl Observers {
+    /// Starts all watches, followers and probes. They stop when `token` is cancelled.
+    pub fn start(
+        client: &Client,
+        subject: &Subject,
+        sink: &EventSink,
+        token: &CancellationToken,
+    ) -> Self {
+        let mut scope = Scope::new(token);
+        let book = PodBook::default();
+        let feeds = feed::start_all(client, subject, sink, &book, &mut scope);
+        let followers = logs::Followers::default();
+        let (stop, logs) = (scope.token(), followers.clone());
+        let follow = logs::follow_all(
+            client.clone(),
+            subject.namespace.clone(),
+            sink.clone(),
+            book.clone(),
+            logs,
+            stop,
+        );
+        scope.spawn("logs", follow);
+        if !subject.meshed {
+            let probes = probe::probe_all(
+                subject.target_port.clone(),
+                sink.clone(),
+                book.clone(),
+                scope.token(),
+            );
+            scope.spawn("probes", probes);
+        }
+        let clock = clock::keep_timing(client.clone(), sink.clone(), scope.token());
+        scope.spawn("clock", clock);
+        Self {
+            scope,
+            book,
+            feeds,
+            followers,
+        }
+    }
+
+    /// Waits until every watch has delivered its first list, or was refused where the run can do
+    /// without it. Logs and probes need no waiting: they follow from the list of pods.
+    pub async fn ready(&self, patience: Duration) -> Result<(), Error> {
+        let deadline = tokio::time::Instant::now() + patience;
+        for feed in &self.feeds {
+            let mut state = feed.state.clone();
+            let settled = state.wait_for(|state| !matches!(state, FeedState::Starting(_)));
+            let last = match tokio::time::timeout_at(deadline, settled).await {
+                Ok(Ok(state)) => state.clone(),
+                Ok(Err(_)) | Err(_) => feed.state.borrow().clone(),
+            };
+            match last {
+                FeedState::Live => {}
+                FeedState::Denied(_) | FeedState::Starting(_) if !feed.required => {}
+                FeedState::Denied(reason) => {
+                    return Err(Error::Denied {
+                        what: feed.what,
+                        reason,
+                    });
+                }
+                FeedState::Starting(last) => {
+                    return Err(Error::NotReady {
+                        what: feed.what,
+                        patience,
+                        last: last.unwrap_or_else(|| "no answer".to_owned()),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The live view of the subject's pods.
+    pub const fn book(&self) -> &PodBook {
+        &self.book
+    }
+
+    /// The pods in numbers, for progress.
+    pub fn pods(&self) -> PodSummary {
+        self.book.summary()
+    }
+
+    /// What is not seen: watches that were refused or have not started, with the reason.
+    pub fn blind(&self) -> Vec<(&'static str, String)> {
+        let blind = |feed: &feed::FeedHandle| match &*feed.state.borrow() {
+            FeedState::Live => None,
+            FeedState::Denied(reason) => Some((feed.what, reason.clone())),
+            FeedState::Starting(last) => Some((
+                feed.what,
+                last.clone().unwrap_or_else(|| "no answer yet".to_owned()),
+            )),
+        };
+        self.feeds.iter().filter_map(blind).collect()
+    }
+
+    /// Containers whose log is being followed now, as `pod/container`.
+    pub fn followed(&self) -> Vec<String> {
+        self.followers.open()
+    }
+
+    /// Waits up to `drain` for the logs of pods that are ending, then stops everything.
+    pub async fn finish(self, drain: Duration) -> Result<(), TaskError> {
+        let waited = crate::task::wait_until(
+            "the end of the logs of ended pods",
+            drain,
+            Duration::from_millis(50),
+            || async {
+                let unfinished = self.followers.unfinished(&self.book);
+                if unfinished.is_empty() {
+                    Ok(())
+                } else {
+                    Err(unfinished.join(", "))
+                }
+            },
+        );
+        if let Err(error) = waited.await {
+            tracing::info!("{error}");
+        }
+        self.scope.finish().await
+    }
+}

@@ -1,0 +1,129 @@
+//! What do the pods' containers say?
+//!
+//! One follower a container, for all its instances, opened as soon as the container has started:
+//! once a pod is gone its log is gone with it (facts 2 and 8.5). Lines go to the record raw, with
+//! the runtime's stamp. A stream that ends or breaks is resumed from its last stamp and what was
+//! seen twice is left out; where the overlap is missing, that is blindness.
+
+mod follow;
+mod kubelet;
+mod resume;
+
+use super::pods::{PodBook, PodState};
+use crate::evidence::EventSink;
+use follow::Follower;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Which containers are being followed, shared with who waits for them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Followers {
+    inner: Arc<Mutex<BTreeMap<(String, String), Follow>>>,
+}
+
+/// One follower, seen from outside.
+#[derive(Clone, Debug)]
+struct Follow {
+    pod: String,
+    open: bool,
+    done: bool,
+}
+
+impl Followers {
+    fn update(&self, uid: &str, container: &str, change: impl FnOnce(&mut Follow)) {
+        let key = (uid.to_owned(), container.to_owned());
+        let mut inner = self.inner.lock().expect("nothing panics in between");
+        if let Some(follow) = inner.get_mut(&key) {
+            change(follow);
+        }
+    }
+
+    /// Enters a container; `false` when it is known already.
+    fn enter(&self, pod: &PodState, container: &str) -> bool {
+        let key = (pod.uid.clone(), container.to_owned());
+        let mut inner = self.inner.lock().expect("nothing panics in between");
+        if inner.contains_key(&key) {
+            return false;
+        }
+        let follow = Follow {
+            pod: pod.name.clone(),
+            open: false,
+            done: false,
+        };
+        inner.insert(key, follow);
+        true
+    }
+
+    /// The containers whose stream is open now, as `pod/container`.
+    pub(super) fn open(&self) -> Vec<String> {
+        let inner = self.inner.lock().expect("nothing panics in between");
+        inner
+            .iter()
+            .filter(|(_, follow)| follow.open)
+            .map(|((_, container), follow)| format!("{}/{container}", follow.pod))
+            .collect()
+    }
+
+    /// The containers of ending pods whose log has not been read to its end.
+    pub(super) fn unfinished(&self, book: &PodBook) -> Vec<String> {
+        let inner = self.inner.lock().expect("nothing panics in between");
+        inner
+            .iter()
+            .filter(|((uid, _), follow)| {
+                !follow.done && book.get(uid).is_some_and(|pod| pod.terminating)
+            })
+            .map(|((_, container), follow)| format!("{}/{container}", follow.pod))
+            .collect()
+    }
+}
+
+/// Follows every container of the book's pods until the token is cancelled.
+pub(super) async fn follow_all(
+    client: Client,
+    namespace: String,
+    sink: EventSink,
+    book: PodBook,
+    followers: Followers,
+    token: CancellationToken,
+) {
+    let api: Api<Pod> = Api::namespaced(client, &namespace);
+    let mut changes = book.changes();
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = token.cancelled() => break,
+            changed = changes.changed() => if changed.is_err() { break },
+        }
+        for pod in book.all() {
+            if pod.gone {
+                continue;
+            }
+            let started = pod.containers.iter().filter(|c| c.started);
+            for container in started {
+                if followers.enter(&pod, &container.name) {
+                    let follower = Follower::new(
+                        api.clone(),
+                        &pod,
+                        &container.name,
+                        sink.clone(),
+                        book.clone(),
+                        followers.clone(),
+                    );
+                    tasks.spawn(follower.run(token.clone()));
+                }
+            }
+        }
+    }
+    // Each follower ends with the token; a panic in one is not swallowed.
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! How is the log of one container followed through breaks, restarts and its end?
+
+use super::resume::{Resume, Seen};
+use super::{Followers, kubelet};
+use crate::evidence::{Blindness, EventKind, EventSink, LogLine, LogNotice, RunOffset, Source};
+use crate::observe::backoff::Backoff;
+use crate::observe::pods::{ContainerState, PodBook, PodState};
+use futures::io::{AsyncBufRead, AsyncBufReadExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::LogParams;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Lines of a log that were written before the run began: enough for a start-up and some traffic.
+const EARLIER_LINES: i64 = 2_000;
+
+/// A longer line is cut here; the runtime itself cuts at 16 KiB.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// After the end of a stream the log is read again this soon, as the end of a stream is not yet
+/// the end of the container.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Follows one container of one pod.
+#[derive(Debug)]
+pub(super) struct Follower {
+    api: Api<Pod>,
+    pod: String,
+    uid: String,
+    container: String,
+    sink: EventSink,
+    book: PodBook,
+    followers: Followers,
+    resume: Resume,
+    instance: u32,
+    /// The container ran before the run began: only the end of its log is read.
+    earlier: bool,
+    broken: Option<(RunOffset, String)>,
+    /// The last stream ended in good order.
+    clean: bool,
+}
+
+/// How an open stream ended.
+enum End {
+    /// In good order.
+    Eof {
+        /// Lines that had not been seen before.
+        new: u64,
+    },
+    /// The connection broke.
+    Broken(String),
+    /// The kubelet said that it cannot read the log.
+    Kubelet(String),
+}
+
+/// What is done after a stream or an attempt to open one.
+enum Step {
+    Again,
+    Instance(u32),
+    Done,
+}
+
+impl Follower {
+    pub(super) fn new(
+        api: Api<Pod>,
+        pod: &PodState,
+        container: &str,
+        sink: EventSink,
+        book: PodBook,
+        followers: Followers,
+    ) -> Self {
+        let found = pod.container(container);
+        Self {
+            api,
+            pod: pod.name.clone(),
+            uid: pod.uid.clone(),
+            container: container.to_owned(),
+            earlier: sink.clock().now() < RunOffset::from_millis(5_000),
+            sink,
+            book,
+            followers,
+            resume: Resume::default(),
+            instance: found.map_or(0, |found| found.instance),
+            broken: None,
+            clean: false,
+        }
+    }
+
+    /// Follows until the log's end or the token's.
+    pub(super) async fn run(mut self, token: CancellationToken) {
+        let cancelled = tokio::select! {
+            () = token.cancelled() => true,
+            () = self.follow() => false,
+        };
+        if let Some((from, reason)) = self.broken.take() {
+            self.blind(Some(from), None, reason);
+        } else if cancelled {
+            let ending = self.state().is_none_or(|(pod, _)| pod.terminating);
+            if ending {
+                let now = self.sink.clock().now();
+                let reason = "the run ended before the log of this ending pod".to_owned();
+                self.blind(Some(now), None, reason);
+            }
+            self.notice("ended", "the run is over");
+        }
+        self.followers.update(&self.uid, &self.container, |follow| {
+            follow.open = false;
+            follow.done = true;
+        });
+    }
+
+    async fn follow(&mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let ended_before = self.has_ended();
+            match self.open().await {
+                Ok(stream) => {
+                    self.set_open(true);
+                    let end = self.read(stream).await;
+                    self.set_open(false);
+                    match self.after(end, ended_before, &mut backoff).await {
+                        Step::Again => {}
+                        Step::Instance(instance) => self.begin(instance).await,
+                        Step::Done => return,
+                    }
+                }
+                Err(error) => match self.refused(&error, &mut backoff).await {
+                    Step::Again | Step::Instance(_) => {}
+                    Step::Done => return,
+                },
+            }
+        }
+    }
+
+    fn state(&self) -> Option<(PodState, ContainerState)> {
+        let pod = self.book.get(&self.uid).filter(|pod| !pod.gone)?;
+        let container = pod.container(&self.container)?.clone();
+        Some((pod, container))
+    }
+
+    /// Whether the instance that is followed has ended, as far as the API has told.
+    fn has_ended(&self) -> bool {
+        self.state().is_none_or(|(_, container)| {
+            container.instance > self.instance
+                || (container.ended && container.instance == self.instance)
+        })
+    }
+
+    fn params(&mut self, previous: bool) -> LogParams {
+        let since = self.resume.open();
+        LogParams {
+            container: Some(self.container.clone()),
+            follow: !previous,
+            previous,
+            timestamps: true,
+            since_time: since.and_then(|second| jiff::Timestamp::from_second(second).ok()),
+            tail_lines: (since.is_none() && self.earlier).then_some(EARLIER_LINES),
+            ..LogParams::default()
+        }
+    }
+
+    async fn open(&mut self) -> Result<impl AsyncBufRead + use<>, kube::Error> {
+        let params = self.params(false);
+        self.api.log_stream(&self.pod, &params).await
+    }
+
+    async fn read(&mut self, stream: impl AsyncBufRead) -> End {
+        self.notice("opened", "");
+        let mut stream = std::pin::pin!(stream);
+        let (mut new, mut raw) = (0, Vec::new());
+        loop {
+            match read_line(&mut stream, &mut raw).await {
+                Ok(false) => return End::Eof { new },
+                Ok(true) => {}
+                Err(error) => return End::Broken(error.to_string()),
+            }
+            let text = String::from_utf8_lossy(&raw);
+            let line = LogLine::parse(&text);
+            if line.stamp.is_none() && kubelet::is_error(&line.text) {
+                self.notice("kubelet-error", &line.text);
+                return End::Kubelet(line.text);
+            }
+            let seen = self.resume.take(&line);
+            self.mended(seen);
+            if seen != Seen::Before {
+                new += 1;
+                let raw = text.trim_end_matches(['\n', '\r']).to_owned();
+                self.sink.line(&self.pod, &self.container, raw).await;
+            }
+        }
+    }
+
+    /// A stream that had broken is back: an overlap proves that nothing is missing.
+    fn mended(&mut self, seen: Seen) {
+        let broken = self.broken.take();
+        if seen == Seen::NewAfterHole {
+            let (from, reason) = broken
+                .unwrap_or_else(|| (self.sink.clock().now(), "the stream had ended".to_owned()));
+            let to = Some(self.sink.clock().now());
+            let reason = format!("{reason}; the resumed log does not overlap");
+            self.blind(Some(from), to, reason);
+        }
+    }
+
+    async fn after(&mut self, end: End, ended_before: bool, backoff: &mut Backoff) -> Step {
+        let was_clean = std::mem::replace(&mut self.clean, matches!(end, End::Eof { .. }));
+        match end {
+            End::Eof { new } => {
+                backoff.reset();
+                if ended_before || (new == 0 && self.has_ended()) {
+                    self.broken = None;
+                    self.notice(
+                        "ended",
+                        "the container has ended and its log was read to the end",
+                    );
+                    return self.next_instance().await;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            End::Broken(reason) => {
+                self.notice("broken", &reason);
+                self.break_off(reason);
+                tokio::time::sleep(backoff.next(None)).await;
+            }
+            End::Kubelet(reason) => {
+                // After a clean end this is how a container looks that was removed (facts 8.5).
+                if was_clean && kubelet::says_removed(&reason) {
+                    self.clean = true;
+                } else {
+                    self.break_off(reason);
+                }
+                if self.has_ended() {
+                    return self.next_instance().await;
+                }
+                tokio::time::sleep(backoff.next(None)).await;
+            }
+        }
+        Step::Again
+    }
+
+    fn break_off(&mut self, reason: String) {
+        let now = self.sink.clock().now();
+        self.broken.get_or_insert((now, reason));
+    }
+
+    async fn refused(&mut self, error: &kube::Error, backoff: &mut Backoff) -> Step {
+        let code = match error {
+            kube::Error::Api(status) => status.code,
+            _ => 0,
+        };
+        match code {
+            // The pod is gone, and its log with it.
+            404 => {
+                self.notice("ended", "the pod is gone");
+                return Step::Done;
+            }
+            401 | 403 if self.resume.is_empty() => {
+                self.blind(None, None, error.to_string());
+                return Step::Done;
+            }
+            // The container waits to start: its status was ahead of the runtime.
+            400 => {}
+            _ => {
+                if self.broken.is_none() {
+                    self.notice("broken", &error.to_string());
+                }
+                self.break_off(error.to_string());
+            }
+        }
+        tokio::time::sleep(backoff.next(None)).await;
+        Step::Again
+    }
+
+    /// Waits for the container's next instance; a pod that is going has none.
+    async fn next_instance(&mut self) -> Step {
+        let mut changes = self.book.changes();
+        loop {
+            if changes.changed().await.is_err() {
+                return Step::Done;
+            }
+            let Some((pod, container)) = self.state() else {
+                return Step::Done;
+            };
+            if container.instance > self.instance && container.started {
+                return Step::Instance(container.instance);
+            }
+            if pod.terminating && container.ended {
+                return Step::Done;
+            }
+        }
+    }
+
+    /// A new instance: first the rest of the one before, of which the end may have been missed,
+    /// then the new log from its start.
+    async fn begin(&mut self, instance: u32) {
+        if instance == self.instance + 1 {
+            let params = self.params(true);
+            if let Ok(stream) = self.api.log_stream(&self.pod, &params).await {
+                self.read(stream).await;
+            }
+        }
+        self.instance = instance;
+        self.earlier = false;
+        self.broken = None;
+        self.resume.restart();
+    }
+
+    fn set_open(&self, open: bool) {
+        self.followers
+            .update(&self.uid, &self.container, |follow| follow.open = open);
+    }
+
+    fn notice(&self, state: &str, text: &str) {
+        let notice = LogNotice {
+            pod: self.pod.clone(),
+            container: self.container.clone(),
+            state: state.to_owned(),
+            text: text.to_owned(),
+        };
+        self.sink.now(Source::Log, EventKind::Log(notice));
+    }
+
+    fn blind(&self, from: Option<RunOffset>, to: Option<RunOffset>, reason: String) {
+        let blindness = Blindness {
+            what: format!("logs/{}/{}", self.pod, self.container),
+            from,
+            to,
+            reason,
+            uids: None,
+        };
+        self.sink.now(Source::Log, EventKind::Blind(blindness));
+    }
+}
+
+/// Reads one line into `raw`, without what exceeds [`LONGEST_LINE`]. `false` at the end.
+async fn read_line<R>(stream: &mut R, raw: &mut Vec<u8>) -> std::io::Result<bool>
+where
+    R: AsyncBufRead + Unpin,
+{
+    raw.clear();
+    loop {
+        let chunk = stream.fill_buf().await?;
+        if chunk.is_empty() {
+            return Ok(!raw.is_empty());
+        }
+        let end = memchr::memchr(b'\n', chunk);
+        let taken = end.map_or(chunk.len(), |end| end + 1);
+        let room = LONGEST_LINE.saturating_sub(raw.len()).min(taken);
+        raw.extend_from_slice(&chunk[..room]);
+        stream.consume_unpin(taken);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
