@@ -1,14 +1,16 @@
 //! What was typed, and what do we exit with?
 
+mod completions;
 mod exit;
 mod import;
 mod lab;
 mod output;
+mod schema;
 
 pub use exit::Exit;
 pub use output::Printer;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Drives a Kubernetes rollout under load and proves that it dropped nothing, or names the race.
@@ -25,6 +27,10 @@ enum Command {
     /// A cluster to practise on, embedded in this program
     #[command(subcommand)]
     Lab(lab::LabCommand),
+    /// Print the JSON Schema of a scenario, for editors.
+    Schema,
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArgs),
 }
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
@@ -44,5 +50,7 @@ pub fn main() -> ExitCode {
     match args.command {
         Command::Import(args) => import::run(args, printer).into(),
         Command::Lab(command) => lab::main(command),
+        Command::Schema => schema::run(printer).into(),
+        Command::Completions(args) => completions::run(&args, Args::command(), printer).into(),
     }
 }

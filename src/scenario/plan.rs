@@ -5,7 +5,7 @@
 
 use super::gates::Gates;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +35,27 @@ pub struct Plan {
     /// How the embedded lab is set up; ignored against a real cluster.
     pub lab: LabPlan,
 }
+
+impl Plan {
+    /// The plan as it may be stored: values from the environment or a file are blotted out.
+    pub fn without_secrets(&self) -> Self {
+        let mut plan = self.clone();
+        for class in &mut plan.load.requests {
+            for (name, value) in &mut class.headers {
+                if class.secret_headers.contains(name) {
+                    REDACTED.clone_into(value);
+                }
+            }
+            if class.secret_body {
+                class.body = Some(REDACTED.to_owned());
+            }
+        }
+        plan
+    }
+}
+
+/// Stands where a value was blotted out.
+const REDACTED: &str = "(not stored)";
 
 /// What is disturbed and what is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,10 +194,32 @@ pub struct RequestClass {
     pub timeout: Duration,
     /// The id goes into the query string as well (`lastwatch-id`).
     pub id_in_query: bool,
-    /// The statuses that are fine.
+    /// The statuses that are fine; empty: every one below 400. See [`RequestClass::accepts`].
     pub expect_status: Vec<u16>,
     /// A regular expression that the body must match.
     pub expect_body: Option<String>,
+    /// Headers whose values came from the environment or a file: they are not for `run.json`.
+    #[serde(default)]
+    pub secret_headers: BTreeSet<String>,
+    /// The body came from the environment or a file.
+    #[serde(default)]
+    pub secret_body: bool,
+}
+
+impl RequestClass {
+    /// An answer with this status is fine, as far as the status goes.
+    pub fn accepts(&self, status: u16) -> bool {
+        if self.expect_status.is_empty() {
+            status < 400
+        } else {
+            self.expect_status.contains(&status)
+        }
+    }
+
+    /// The method may change something at the target, so that sending it needs consent.
+    pub fn changes_state(&self) -> bool {
+        !matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
+    }
 }
 
 /// One disruption.

@@ -1,0 +1,115 @@
+//! Which workload and which address does the scenario name?
+
+use super::{fault_at, is_object_name};
+use crate::scenario::fault::{Ledger, hint_known};
+use crate::scenario::plan::{Target, Workload, WorkloadKind};
+use crate::scenario::read::At;
+use crate::scenario::schema::{self, Text};
+
+/// Resolves the target.
+pub(super) fn target(at: At<schema::Target>, ledger: &mut Ledger) -> Option<Target> {
+    let blamed = |key: &str| ledger.blames(&at.spot.key(key, "").path);
+    if at.value.service.is_none() && at.value.url.is_none() && !blamed("service") && !blamed("url")
+    {
+        ledger.add(fault_at(
+            &at,
+            "names neither a `service` nor a `url`, so there is nothing to ask",
+            "for instance `service: demo`, or `url: http://demo.example.org`",
+        ));
+    }
+    let written = at.value;
+    let named = |text: Option<At<Text>>, ledger: &mut Ledger| {
+        let text = text?;
+        if is_object_name(&text.value.0) {
+            return Some(text.value.0);
+        }
+        ledger.add(text.fault("is no name of an object"));
+        None
+    };
+    let namespace = named(written.namespace, ledger);
+    let service = named(written.service, ledger);
+    let port = written.port.and_then(|text| port(text, ledger));
+    let url = written.url.and_then(|text| url(text, ledger));
+    Some(Target {
+        workload: workload(&written.workload?, ledger)?,
+        namespace,
+        service,
+        port,
+        url,
+    })
+}
+
+/// The names of the kinds, as kubectl knows them.
+const KINDS: &[(&str, WorkloadKind)] = &[
+    ("deployment", WorkloadKind::Deployment),
+    ("deployments", WorkloadKind::Deployment),
+    ("deploy", WorkloadKind::Deployment),
+    ("statefulset", WorkloadKind::StatefulSet),
+    ("statefulsets", WorkloadKind::StatefulSet),
+    ("sts", WorkloadKind::StatefulSet),
+    ("daemonset", WorkloadKind::DaemonSet),
+    ("daemonsets", WorkloadKind::DaemonSet),
+    ("ds", WorkloadKind::DaemonSet),
+    ("job", WorkloadKind::Job),
+    ("jobs", WorkloadKind::Job),
+];
+
+/// Reads `deployment/demo`.
+fn workload(at: &At<Text>, ledger: &mut Ledger) -> Option<Workload> {
+    let Some((kind, name)) = at.value.0.split_once('/') else {
+        ledger.add(at.fault("has no kind"));
+        return None;
+    };
+    let known = KINDS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(kind));
+    let Some((_, kind)) = known else {
+        let names = ["deployment", "statefulset", "daemonset", "job"];
+        ledger.add(at.fault_with(
+            format!("has the unknown kind `{kind}`"),
+            hint_known(kind, &names),
+        ));
+        return None;
+    };
+    if !is_object_name(name) {
+        ledger.add(at.fault("has no name of an object after the `/`"));
+        return None;
+    }
+    Some(Workload {
+        kind: *kind,
+        name: name.to_owned(),
+    })
+}
+
+fn port(at: At<Text>, ledger: &mut Ledger) -> Option<String> {
+    let text = &at.value.0;
+    let fine = match text.parse::<u64>() {
+        Ok(number) => (1..=65_535).contains(&number),
+        Err(_) => {
+            text.len() <= 15
+                && text.bytes().any(|b| b.is_ascii_lowercase())
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        }
+    };
+    if fine {
+        return Some(at.value.0);
+    }
+    ledger.add(at.fault("is neither a port's number nor a port's name"));
+    None
+}
+
+fn url(at: At<Text>, ledger: &mut Ledger) -> Option<String> {
+    let problem = match at.value.0.parse::<http::Uri>() {
+        Err(error) => format!("is no URL: {error}"),
+        Ok(uri) if uri.host().is_none_or(str::is_empty) => "has no host".to_owned(),
+        Ok(uri) => match uri.scheme_str() {
+            Some("http" | "https") => return Some(at.value.0),
+            Some(other) => format!("has the scheme `{other}`; it must be http or https"),
+            None => "has no scheme".to_owned(),
+        },
+    };
+    ledger.add(at.fault(problem));
+    None
+}
