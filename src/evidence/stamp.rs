@@ -131,6 +131,17 @@ pub enum Clock {
     Node(String),
 }
 
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Harness => f.write_str("harness"),
+            Self::Apiserver => f.write_str("API server"),
+            Self::ControllerManager => f.write_str("controllers"),
+            Self::Node(node) => write!(f, "node {node}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

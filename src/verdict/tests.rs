@@ -190,10 +190,7 @@ fn one_dropped_request_fails_and_names_the_gate() {
     assert_eq!(status(&verdict, "maxFailed"), Some(GateStatus::Broken));
     assert_eq!(verdict.exposure.failed, 1);
     assert_eq!(verdict.exposure.terminations_with_failures, 1);
-    assert_eq!(
-        verdict.reasons,
-        ["maxFailed is broken: 1 requests, limit 0 requests"]
-    );
+    assert_eq!(verdict.reasons, ["maxFailed is broken: 1 request, limit 0"]);
 }
 
 #[test]

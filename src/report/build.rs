@@ -1,0 +1,255 @@
+//! How does the record become a report?
+
+use super::advice::advise;
+use super::model::{
+    CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
+};
+use super::words::{meaning, seen};
+use crate::attribution::{Attribution, Cause, Confidence, Findings};
+use crate::evidence::{EventKind, FailedRequest, Origin, RunInfo, Timeline};
+use crate::verdict::Verdict;
+use std::collections::{BTreeMap, HashMap};
+
+impl Report {
+    /// Builds the report of a judged run.
+    pub fn new(timeline: &Timeline, findings: Findings, verdict: Verdict) -> Self {
+        let requests = failed_requests(timeline);
+        let failures: Vec<FailureEntry> = findings
+            .failures
+            .iter()
+            .filter_map(|found| Some(entry(found, requests.get(&found.event)?)))
+            .collect();
+        let causes = causes(&failures);
+        let advice = advise(&failures, &findings.pods);
+        Self {
+            schema_version: REPORT_VERSION,
+            verdict: verdict.outcome,
+            reasons: verdict.reasons,
+            run: run_summary(timeline),
+            gates: verdict.gates,
+            exposure: verdict.exposure,
+            bound: verdict.bound,
+            control: verdict.control,
+            clients: clients(timeline),
+            causes,
+            advice,
+            pods: findings.pods,
+            outbound: findings.outbound,
+            masked: findings.masked,
+            masked_hint: findings.masked_hint,
+            blindness: blindness(timeline),
+            clocks: findings.clocks,
+            latency: latency(timeline),
+            harness: harness(timeline),
+            failures,
+        }
+    }
+}
+
+fn failed_requests(timeline: &Timeline) -> HashMap<u64, &FailedRequest> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::RequestFailed(request) => Some((event.seq, request.as_ref())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn entry(found: &Attribution, request: &FailedRequest) -> FailureEntry {
+    FailureEntry {
+        client: found.client.clone(),
+        request_id: found.request_id.clone(),
+        event: found.event,
+        sent: request.sent.unwrap_or(request.intended).as_secs_f64(),
+        end: request.end.as_secs_f64(),
+        seen: seen(request),
+        cause: found.cause,
+        confidence: found.confidence,
+        hop: found.hop,
+        pod: found.pod.clone(),
+        runner_up: found.runner_up.clone(),
+        modifiers: found.modifiers.clone(),
+        evidence: found.evidence.clone(),
+    }
+}
+
+/// The most frequent first; among equals in the order of the design.
+fn causes(failures: &[FailureEntry]) -> Vec<CauseSummary> {
+    let mut by_cause: BTreeMap<Cause, Vec<&FailureEntry>> = BTreeMap::new();
+    for failure in failures {
+        by_cause.entry(failure.cause).or_default().push(failure);
+    }
+    let mut causes: Vec<CauseSummary> = by_cause
+        .into_iter()
+        .map(|(cause, failures)| cause_summary(cause, &failures))
+        .collect();
+    causes.sort_by_key(|summary| std::cmp::Reverse(summary.count));
+    causes
+}
+
+fn cause_summary(cause: Cause, failures: &[&FailureEntry]) -> CauseSummary {
+    let mut confidence = BTreeMap::new();
+    let mut pods = BTreeMap::new();
+    for failure in failures {
+        *confidence
+            .entry(confidence_word(failure.confidence).to_owned())
+            .or_insert(0) += 1;
+        if let Some(pod) = &failure.pod {
+            *pods.entry(pod.clone()).or_insert(0) += 1;
+        }
+    }
+    let sample = failures
+        .iter()
+        .min_by_key(|failure| (failure.confidence, failure.pod.is_none(), failure.event))
+        .expect("a cause has at least one failure");
+    CauseSummary {
+        cause,
+        count: failures.len() as u64,
+        confidence,
+        pods,
+        meaning: meaning(cause).to_owned(),
+        sample: sample.request_id.clone(),
+    }
+}
+
+const fn confidence_word(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Proved => "proved",
+        Confidence::Consistent => "consistent",
+        Confidence::Ambiguous => "ambiguous",
+        Confidence::None => "none",
+    }
+}
+
+fn run_summary(timeline: &Timeline) -> RunSummary {
+    let run = &timeline.run;
+    let last = timeline.events.iter().map(|event| event.at.hi).max();
+    let started_at = jiff::Timestamp::from_nanosecond(i128::from(run.started_at))
+        .map_or_else(|_| run.started_at.to_string(), |stamp| stamp.to_string());
+    RunSummary {
+        id: run.id.clone(),
+        name: name(run),
+        origin: match run.origin {
+            Origin::Live => "live".to_owned(),
+            Origin::Import => "import".to_owned(),
+        },
+        tool_version: run.tool_version.clone(),
+        started_at,
+        seconds: last.map_or(0.0, |last| last.as_secs_f64().max(0.0)),
+        cluster: run.cluster.clone(),
+        namespace: run.namespace.clone(),
+        workload: run.workload.clone(),
+        service: run.service.clone(),
+        steps: steps(timeline),
+    }
+}
+
+fn name(run: &RunInfo) -> String {
+    run.plan
+        .get("name")
+        .and_then(|name| name.as_str())
+        .map_or_else(
+            || {
+                let folder = run.cluster.trim_end_matches('/');
+                folder.rsplit('/').next().unwrap_or(folder).to_owned()
+            },
+            str::to_owned,
+        )
+}
+
+fn steps(timeline: &Timeline) -> Vec<String> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Step(step) => {
+                let text = if step.text.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", step.text)
+                };
+                Some(format!("{} {} {}{text}", event.at, step.step, step.state))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn clients(timeline: &Timeline) -> Vec<ClientSummary> {
+    let mut clients: BTreeMap<&str, ClientSummary> = BTreeMap::new();
+    let mut counted: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for event in &timeline.events {
+        match &event.kind {
+            EventKind::Client(info) => {
+                let client = clients.entry(&info.name).or_default();
+                client.meshed = info.meshed;
+                counted.insert(&info.name, info.counted);
+            }
+            EventKind::Requests(counts) => {
+                *sums.entry(&counts.client).or_default() += counts.ok + counts.failed;
+            }
+            EventKind::RequestFailed(request) => {
+                clients.entry(&request.client).or_default().failed += 1;
+            }
+            _ => {}
+        }
+    }
+    clients
+        .into_iter()
+        .map(|(name, mut client)| {
+            client.client = name.to_owned();
+            client.sent = counted
+                .get(name)
+                .copied()
+                .unwrap_or(false)
+                .then(|| sums.get(name).copied().unwrap_or(0));
+            client
+        })
+        .collect()
+}
+
+fn blindness(timeline: &Timeline) -> Vec<crate::evidence::Blindness> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Blind(blind) => Some(crate::evidence::Blindness {
+                uids: None,
+                ..blind.clone()
+            }),
+            _ => None,
+        })
+        .collect()
+}
+
+fn latency(timeline: &Timeline) -> Vec<crate::evidence::LatencySummary> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Latency(latency) => Some(latency.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn harness(timeline: &Timeline) -> HarnessSummary {
+    let mut summary = HarnessSummary::default();
+    for event in &timeline.events {
+        let EventKind::Harness(health) = &event.kind else {
+            continue;
+        };
+        summary.faults.extend(health.faults.iter().cloned());
+        if health.scope == "total" {
+            summary.slip_p99_ms = health.slip_p99.map(|slip| slip as f64 / 1e6);
+            summary.dropped_arrivals += health.dropped_arrivals;
+            summary.unstored_failures += health.unstored_failures;
+            summary.lost_events += health.lost_events;
+            summary.cpu = health.cpu;
+        }
+    }
+    summary
+}

@@ -1,0 +1,244 @@
+//! What a person sees at the end of a run: the verdict first, then why.
+
+use super::model::{CauseSummary, FailureEntry, Report};
+use super::words::{percent, plural, thousands};
+use crate::attribution::{Evidence, Stance};
+use crate::verdict::GateStatus;
+use std::fmt::Write;
+
+/// Plain text; its meaning needs no colour.
+pub fn terminal(report: &Report) -> String {
+    let mut out = String::new();
+    write_all(&mut out, report).expect("writing into a string cannot fail");
+    out
+}
+
+fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{}  {}: {}",
+        report.verdict,
+        report.run.name,
+        headline(report)
+    )?;
+    for reason in &report.reasons {
+        writeln!(out, "  {reason}")?;
+    }
+    for cause in &report.causes {
+        write_cause(out, report, cause)?;
+    }
+    write_pods(out, report)?;
+    write_advice(out, report)?;
+    write_gates(out, report)?;
+    write_exposure(out, report)?;
+    write_sight(out, report)
+}
+
+fn headline(report: &Report) -> String {
+    let failed: u64 = report.clients.iter().map(|client| client.failed).sum();
+    let failed = failed + report.harness.unstored_failures;
+    let sent: Option<u64> = report.clients.iter().map(|client| client.sent).sum();
+    match (sent, failed) {
+        (Some(sent), 0) => format!("none of {} failed", plural(sent, "request")),
+        (Some(sent), failed) => {
+            format!(
+                "{} of {} failed",
+                thousands(failed),
+                plural(sent, "request")
+            )
+        }
+        (None, failed) => format!("{} failed", plural(failed, "request")),
+    }
+}
+
+fn write_cause(out: &mut String, report: &Report, cause: &CauseSummary) -> std::fmt::Result {
+    let confidence: Vec<String> = cause
+        .confidence
+        .iter()
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    writeln!(
+        out,
+        "\n{}  {} ({}): {}",
+        cause.cause,
+        plural(cause.count, "request"),
+        confidence.join(", "),
+        cause.meaning
+    )?;
+    let sample = report
+        .failures
+        .iter()
+        .find(|failure| failure.request_id == cause.sample && failure.cause == cause.cause);
+    sample.map_or(Ok(()), |sample| write_sample(out, sample))
+}
+
+fn write_sample(out: &mut String, sample: &FailureEntry) -> std::fmt::Result {
+    let pod = sample
+        .pod
+        .as_ref()
+        .map_or(String::new(), |pod| format!(", pod {pod}"));
+    writeln!(
+        out,
+        "  e.g. {} sent {:+.3}s by {}: {}{pod}",
+        sample.request_id, sample.sent, sample.client, sample.seen
+    )?;
+    for evidence in sample.evidence.iter().take(6) {
+        writeln!(out, "    {}", evidence_line(evidence))?;
+    }
+    if let Some(runner_up) = &sample.runner_up {
+        writeln!(out, "    not {}: {}", runner_up.cause, runner_up.against)?;
+    }
+    if !sample.modifiers.is_empty() {
+        let ids: Vec<&str> = sample.modifiers.iter().map(|m| m.id()).collect();
+        writeln!(out, "    ({})", ids.join(", "))?;
+    }
+    Ok(())
+}
+
+pub(super) fn evidence_line(evidence: &Evidence) -> String {
+    let stance = match evidence.stance {
+        Stance::For => "for",
+        Stance::Against => "against",
+        Stance::Context => "seen",
+    };
+    let at = evidence.at.map_or(String::new(), |at| format!("{at} "));
+    let line = evidence
+        .line
+        .as_ref()
+        .map_or(String::new(), |line| format!(" [{line}]"));
+    format!("{stance:<8}{at}{}{line}", evidence.text)
+}
+
+fn write_pods(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.pods.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\npods")?;
+    for pod in &report.pods {
+        let mut facts = Vec::new();
+        if !pod.exit_codes.is_empty() {
+            let codes: Vec<String> = pod
+                .exit_codes
+                .iter()
+                .map(|(container, code)| format!("{container} {code}"))
+                .collect();
+            facts.push(format!("exit {}", codes.join(", ")));
+        }
+        if let Some(margin) = pod.margin_ms {
+            facts.push(format!("margin {:.1} s", margin as f64 / 1e3));
+        }
+        if let Some(lead) = pod.sidecar_lead_s {
+            let order = if lead > 0.0 { "before" } else { "after" };
+            facts.push(format!("sidecar ended {:.1} s {order} the app", lead.abs()));
+        }
+        if let Some(lost) = pod.outbound_failures.filter(|lost| *lost > 0) {
+            facts.push(format!("{} lost", plural(lost, "outbound call")));
+        }
+        if pod.exposed > 0 {
+            facts.push(format!("{} exposed", plural(pod.exposed, "request")));
+        }
+        facts.extend(pod.hazards.iter().map(|hazard| format!("hazard {hazard}")));
+        writeln!(out, "  {}  {}", pod.pod, facts.join("; "))?;
+    }
+    Ok(())
+}
+
+fn write_advice(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.advice.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nwhat to change")?;
+    for advice in &report.advice {
+        writeln!(out, "  {}: {}", advice.cures, advice.text)?;
+        for line in advice.manifest.iter().flat_map(|manifest| manifest.lines()) {
+            writeln!(out, "      {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_gates(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\ngates")?;
+    for gate in &report.gates {
+        let status = match gate.status {
+            GateStatus::Held => "held",
+            GateStatus::Broken => "broken",
+            GateStatus::Inconclusive => "inconclusive",
+        };
+        writeln!(
+            out,
+            "  {status:<13}{:<20} {} (limit {})",
+            gate.name,
+            gate.observed_words(),
+            gate.limit
+        )?;
+    }
+    Ok(())
+}
+
+fn write_exposure(out: &mut String, report: &Report) -> std::fmt::Result {
+    let exposure = &report.exposure;
+    write!(
+        out,
+        "\nexposure  {} started inside {} ({:.1} s)",
+        plural(exposure.requests, "request"),
+        plural(exposure.terminations, "termination"),
+        exposure.seconds
+    )?;
+    if let Some(bound) = report.bound.per_request {
+        write!(
+            out,
+            "\nbound     at 95 % confidence at most {} of such requests fail",
+            percent(bound)
+        )?;
+    }
+    if let Some(bound) = report.bound.per_termination {
+        write!(
+            out,
+            ", and at most {} of terminations drop any",
+            percent(bound)
+        )?;
+    }
+    writeln!(out)?;
+    if report.control.requests > 0 {
+        writeln!(
+            out,
+            "control   {} of {} failed without a disruption",
+            thousands(report.control.failed),
+            plural(report.control.requests, "request")
+        )?;
+    }
+    if let Some(slip) = report.harness.slip_p99_ms {
+        writeln!(out, "harness   slip p99 {slip:.2} ms")?;
+    }
+    Ok(())
+}
+
+fn write_sight(out: &mut String, report: &Report) -> std::fmt::Result {
+    for clock in &report.clocks {
+        let trust = if clock.unreliable { ", unreliable" } else { "" };
+        writeln!(
+            out,
+            "clock     {}: {:+.3} s to {:+.3} s ahead of the harness ({}{trust})",
+            clock.clock,
+            clock.lo as f64 / 1e9,
+            clock.hi as f64 / 1e9,
+            clock.method
+        )?;
+    }
+    for blind in &report.blindness {
+        let span = match (blind.from, blind.to) {
+            (None, None) => "never seen".to_owned(),
+            (from, to) => format!(
+                "not seen from {} to {}",
+                from.map_or_else(|| "the start".to_owned(), |at| at.to_string()),
+                to.map_or_else(|| "the end".to_owned(), |at| at.to_string())
+            ),
+        };
+        writeln!(out, "blind     {}: {span} ({})", blind.what, blind.reason)?;
+    }
+    if let Some(hint) = &report.masked_hint {
+        writeln!(out, "masked    not measured: {hint}")?;
+    }
+    Ok(())
+}

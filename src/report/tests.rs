@@ -1,0 +1,283 @@
+use super::*;
+use crate::attribution::{
+    Attribution, Cause, ClockBound, Confidence, Evidence, Findings, Hop, PodFinding, RunnerUp,
+    Stance,
+};
+use crate::evidence::{
+    Change, ClientInfo, Clock, Connection, ConnectionKind, ContainerLog, ErrorClass, Event,
+    EventKind, FailedRequest, Interval, LogLine, Origin, Outcome, RequestCounts, RequestPhase,
+    Resource, ResponseFacts, RunInfo, RunOffset, RunPhase, Source, Timeline,
+};
+use crate::scenario::Gates;
+use crate::verdict::{Limits, judge};
+
+/// A name that tries to be markup in each format.
+const HOSTILE: &str = "demo-<b>|\"&'x";
+
+fn event(seq: u64, millis: i64, kind: EventKind) -> Event {
+    Event {
+        seq,
+        at: Interval::point(RunOffset::from_millis(millis)),
+        clock: Clock::Harness,
+        source: Source::Run,
+        kind,
+    }
+}
+
+fn counts(second: i64, ok: u64) -> EventKind {
+    EventKind::Requests(RequestCounts {
+        client: "local".into(),
+        bucket: RunOffset::from_millis(second * 1000),
+        width: 1_000_000_000,
+        class: "fast".into(),
+        connection: ConnectionKind::New,
+        pod: None,
+        ok,
+        failed: 0,
+        latest_sent: None,
+        earliest_end: None,
+        latest_end: None,
+    })
+}
+
+fn request() -> FailedRequest {
+    FailedRequest {
+        request_id: "5a6137c0-ff27-4c66-bd06-59ba1aa53ddc".into(),
+        client: "local".into(),
+        class: "fast".into(),
+        method: "GET".into(),
+        path: "/".into(),
+        intended: RunOffset::from_millis(7300),
+        sent: Some(RunOffset::from_millis(7301)),
+        connected: None,
+        written: None,
+        first_byte: None,
+        end: RunOffset::from_millis(7302),
+        connection: Connection {
+            kind: ConnectionKind::New,
+            id: 4,
+            age: 0,
+            requests_before: 0,
+            idle: 0,
+        },
+        local: None,
+        remote: Some("10.96.0.10:80".into()),
+        phase: RequestPhase::Connect,
+        outcome: Outcome::Transport {
+            class: ErrorClass::Refused,
+            errno: Some(111),
+            text: "Connection refused".into(),
+        },
+        response: ResponseFacts::default(),
+    }
+}
+
+fn timeline(extra: Vec<EventKind>) -> Timeline {
+    let mut events = vec![event(
+        0,
+        0,
+        EventKind::Client(ClientInfo {
+            name: "local".into(),
+            meshed: false,
+            pod: None,
+            target: None,
+            counted: true,
+        }),
+    )];
+    for second in 0..12 {
+        events.push(event(
+            events.len() as u64,
+            second * 1000,
+            counts(second, 100),
+        ));
+    }
+    events.push(event(
+        events.len() as u64,
+        5000,
+        EventKind::Phase(RunPhase::Disruption),
+    ));
+    let deleted = serde_json::json!({
+        "metadata": {"name": HOSTILE, "deletionTimestamp": "2026-01-01T00:00:36Z", "deletionGracePeriodSeconds": 30},
+        "spec": {"nodeName": "node1"},
+        "status": {"phase": "Running"},
+    });
+    events.push(event(
+        events.len() as u64,
+        6000,
+        EventKind::Object {
+            resource: Resource::Pods,
+            change: Change::Modified,
+            object: deleted,
+        },
+    ));
+    for kind in extra {
+        events.push(event(events.len() as u64, 7302, kind));
+    }
+    Timeline {
+        run: RunInfo {
+            schema_version: 1,
+            tool_version: "0.1.0".into(),
+            id: "run-1".into(),
+            origin: Origin::Live,
+            argv: vec![],
+            started_at: 1_767_225_600_000_000_000,
+            cluster: "kind-demo".into(),
+            namespace: "shop".into(),
+            workload: Some("deployment/demo".into()),
+            service: Some("demo".into()),
+            plan: serde_json::json!({"name": "rolling-restart"}),
+        },
+        events,
+        logs: vec![ContainerLog {
+            pod: HOSTILE.into(),
+            container: "app".into(),
+            lines: vec![LogLine {
+                stamp: Some(1_767_225_607_250_000_000),
+                text: "received SIGTERM".into(),
+            }],
+        }],
+    }
+}
+
+fn findings() -> Findings {
+    Findings {
+        pods: vec![PodFinding {
+            pod: HOSTILE.into(),
+            exit_codes: [("app".to_owned(), 0)].into(),
+            window: Some(Interval::between(
+                RunOffset::from_millis(6000),
+                RunOffset::from_millis(9000),
+            )),
+            margin_ms: Some(-1051),
+            exposed: 300,
+            ..PodFinding::default()
+        }],
+        clocks: vec![ClockBound {
+            clock: Clock::Node("node1".into()),
+            lo: -1_000_000,
+            hi: 4_000_000,
+            method: "lease and causality".into(),
+            unreliable: false,
+        }],
+        ..Findings::default()
+    }
+}
+
+fn attributed(event: u64) -> Attribution {
+    Attribution {
+        event,
+        client: "local".into(),
+        request_id: request().request_id,
+        cause: Cause::EndpointPropagation,
+        confidence: Confidence::Proved,
+        hop: Hop::Pod,
+        pod: Some(HOSTILE.into()),
+        runner_up: Some(RunnerUp {
+            cause: Cause::NoReadyEndpoint,
+            against: "2 endpoints were ready".into(),
+        }),
+        modifiers: vec![crate::attribution::Modifier::DuringGrace],
+        evidence: vec![Evidence {
+            stance: Stance::For,
+            at: Some(Interval::point(RunOffset::from_millis(7250))),
+            text: "its listener had closed".into(),
+            events: vec![14],
+            line: Some("app: received SIGTERM".into()),
+        }],
+    }
+}
+
+fn failed() -> (Timeline, Findings) {
+    let timeline = timeline(vec![EventKind::RequestFailed(Box::new(request()))]);
+    let mut findings = findings();
+    findings
+        .failures
+        .push(attributed(timeline.events.len() as u64 - 1));
+    (timeline, findings)
+}
+
+fn report(timeline: &Timeline, findings: Findings) -> Report {
+    let verdict = judge(timeline, &findings, &Gates::default(), &Limits::default());
+    Report::new(timeline, findings, verdict)
+}
+
+fn fail() -> Report {
+    let (timeline, findings) = failed();
+    report(&timeline, findings)
+}
+
+fn pass() -> Report {
+    report(&timeline(vec![]), findings())
+}
+
+fn inconclusive() -> Report {
+    let mut findings = findings();
+    findings.pods[0].missing = vec![crate::attribution::Missing::ExitCodes];
+    report(&timeline(vec![]), findings)
+}
+
+fn interrupted() -> Report {
+    let timeline = timeline(vec![EventKind::Phase(RunPhase::Interrupted)]);
+    report(&timeline, findings())
+}
+
+/// The four fates of a run.
+fn fates() -> [(&'static str, Report); 4] {
+    [
+        ("fail", fail()),
+        ("pass", pass()),
+        ("inconclusive", inconclusive()),
+        ("interrupted", interrupted()),
+    ]
+}
+
+#[test]
+fn terminal_tells_the_verdict_first() {
+    for (name, report) in fates() {
+        insta::assert_snapshot!(format!("terminal_{name}"), terminal(&report));
+    }
+}
+
+#[test]
+fn markdown_escapes_what_a_cluster_names() {
+    for (name, report) in fates() {
+        insta::assert_snapshot!(format!("markdown_{name}"), markdown(&report));
+    }
+    assert!(!markdown(&fail()).contains("<b>"));
+}
+
+#[test]
+fn junit_has_a_case_for_each_gate() {
+    for (name, report) in fates() {
+        insta::assert_snapshot!(format!("junit_{name}"), junit(&report));
+    }
+    assert!(!junit(&fail()).contains("<b>"));
+}
+
+#[test]
+fn json_reads_back_as_the_same_report() {
+    for (name, report) in fates() {
+        let text = json(&report);
+        let read: Report = serde_json::from_str(&text).expect("our own report reads back");
+        assert_eq!(read, report, "{name}");
+    }
+    insta::assert_snapshot!("json_fail", json(&fail()));
+}
+
+#[test]
+fn explain_tells_the_chain_of_one_request() {
+    let (timeline, findings) = failed();
+    let told = explain(&timeline, &findings, "5a6137c0").expect("the request is there");
+    insta::assert_snapshot!("explain", told);
+    let error = explain(&timeline, &findings, "nope").expect_err("no such request");
+    insta::assert_snapshot!("explain_unknown", error.to_string());
+}
+
+#[test]
+fn a_format_that_is_not_known_names_those_that_are() {
+    let error = "html5".parse::<Format>().expect_err("not a format");
+    assert_eq!(
+        error,
+        "unknown format `html5`; one of terminal, json, junit, markdown"
+    );
+}

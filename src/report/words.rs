@@ -1,0 +1,131 @@
+//! How are figures and causes put into words?
+
+use crate::attribution::Cause;
+use crate::evidence::{ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase};
+
+/// `3001` as `3,001`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 pod`, `2 pods`.
+pub(super) fn plural(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", thousands(number))
+}
+
+/// A probability with two significant digits: `0.10 %`.
+pub(super) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent >= 10.0 {
+        format!("{percent:.0} %")
+    } else if percent >= 0.1 {
+        format!("{percent:.2} %")
+    } else {
+        format!("{percent:.4} %")
+    }
+}
+
+/// What the client saw: `refused in connect on a new connection`.
+pub(super) fn seen(request: &FailedRequest) -> String {
+    let what = match &request.outcome {
+        Outcome::Status { code, grpc: None } => format!("status {code}"),
+        Outcome::Status {
+            code,
+            grpc: Some(grpc),
+        } => format!("status {code}, grpc-status {grpc},"),
+        Outcome::UnexpectedBody { code } => format!("status {code} with an unexpected body"),
+        Outcome::Transport { class, .. } => {
+            format!("{} {}", class_word(*class), phase_word(request.phase))
+        }
+    };
+    let connection = match request.connection.kind {
+        ConnectionKind::New => "a new connection".to_owned(),
+        ConnectionKind::Reused => format!(
+            "a kept connection ({} before, idle {:.1} s)",
+            plural(request.connection.requests_before, "request"),
+            request.connection.idle as f64 / 1e9
+        ),
+    };
+    format!("{what} on {connection}")
+}
+
+const fn class_word(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::Refused => "refused",
+        ErrorClass::Reset => "reset",
+        ErrorClass::Closed => "closed",
+        ErrorClass::Timeout => "timed out",
+        ErrorClass::Unreachable => "unreachable",
+        ErrorClass::Resolve => "name not resolved",
+        ErrorClass::LocalLimit => "no local port or file handle",
+        ErrorClass::Protocol => "no HTTP",
+        ErrorClass::Other => "failed",
+    }
+}
+
+const fn phase_word(phase: RequestPhase) -> &'static str {
+    match phase {
+        RequestPhase::Resolve => "in the name's lookup",
+        RequestPhase::Connect => "in connect",
+        RequestPhase::Tls => "in the TLS handshake",
+        RequestPhase::Send => "while sending",
+        RequestPhase::WaitHeaders => "before headers",
+        RequestPhase::Body => "inside the body",
+    }
+}
+
+/// What a cause means, in one clause.
+pub(super) const fn meaning(cause: Cause) -> &'static str {
+    match cause {
+        Cause::EndpointPropagation => {
+            "the pod had stopped accepting and was still in somebody's routes"
+        }
+        Cause::SidecarExitedFirst => "the pod's sidecar had ended while its app was alive",
+        Cause::InFlightCut => "the app ended without answering a request that it had",
+        Cause::GraceExceeded => "SIGKILL fell at the end of the grace period",
+        Cause::TermSignalUnhandled => {
+            "the app never reacted to SIGTERM, and SIGKILL fell at the end of the grace period"
+        }
+        Cause::ShutdownRefusal => "the app itself refused because it was shutting down",
+        Cause::StaleConnection => "an idle kept connection was closed as the request went out",
+        Cause::NewPodNotReady => "a new pod got traffic before it listened",
+        Cause::NoReadyEndpoint => "no pod was ready",
+        Cause::LoadBalancerDeregistration => {
+            "an outer load balancer still sent to a pod that the cluster had withdrawn"
+        }
+        Cause::IntermediaryRestarted => "a gateway, waypoint or ztunnel on the way ended",
+        Cause::ContainerCrashed => "the container died without a deletion",
+        Cause::NodeLost => "all pods of a node were lost at once",
+        Cause::ProxyOverload => "a proxy's circuit breaker or outlier detection said no",
+        Cause::MeshConfig => "the mesh's configuration said no, not a termination",
+        Cause::ApplicationError => "the app fails by itself, also without a rollout",
+        Cause::ClientSide => "the client gave up or could not send",
+        Cause::Harness => "the harness itself was at fault",
+        Cause::Unexplained => "nothing that was seen explains it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(thousands(3), "3");
+        assert_eq!(thousands(3001), "3,001");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(plural(1, "pod"), "1 pod");
+        assert_eq!(percent(0.001), "0.10 %");
+        assert_eq!(percent(0.25), "25 %");
+        assert_eq!(percent(0.000_03), "0.0030 %");
+    }
+}

@@ -1,0 +1,111 @@
+//! Gates on what the clients saw.
+
+use super::{Gate, GateStatus, Input, at_most, gate, millis, watch_missing};
+use crate::attribution::Missing;
+use crate::evidence::{EventKind, Timeline};
+use crate::verdict::control::baseline_failures;
+use crate::verdict::exposure::clients_counted;
+use crate::verdict::{counts_against_rollout, disruption_start};
+use std::collections::BTreeSet;
+
+/// Failures of the baseline and those that the control explains do not count. A noisy baseline
+/// takes the gate its evidence.
+pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
+    let limit = input.gates.max_failed? as f64;
+    let baseline = disruption_start(input.timeline)
+        .map(|start| baseline_failures(input.timeline, input.findings, start))
+        .unwrap_or_default();
+    let stored = input
+        .findings
+        .failures
+        .iter()
+        .filter(|failure| counts_against_rollout(failure.cause))
+        .filter(|failure| !baseline.contains(&failure.event))
+        .count() as u64;
+    let observed = stored + unstored_failures(input.timeline);
+    let mut missing = BTreeSet::new();
+    if !clients_counted(input.timeline) || total_requests(input.timeline) == 0 {
+        missing.insert(Missing::Requests);
+    }
+    let mut result = at_most(
+        "maxFailed",
+        "requests",
+        Some(observed as f64),
+        limit,
+        missing,
+    );
+    if input.control.noisy && result.status == GateStatus::Broken {
+        result.status = GateStatus::Inconclusive;
+    }
+    Some(result)
+}
+
+fn unstored_failures(timeline: &Timeline) -> u64 {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Harness(health) if health.scope == "total" => Some(health.unstored_failures),
+            _ => None,
+        })
+        .sum()
+}
+
+fn total_requests(timeline: &Timeline) -> u64 {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Requests(counts) => Some(counts.ok + counts.failed),
+            _ => None,
+        })
+        .sum()
+}
+
+pub(super) fn min_exposure(input: &Input<'_>) -> Option<Gate> {
+    let limit = input.gates.min_exposure? as f64;
+    let mut missing = BTreeSet::new();
+    if !input.exposure.counted {
+        missing.insert(Missing::Requests);
+    }
+    missing.extend(watch_missing(input, "pods", Missing::Pods));
+    let observed = input.exposure.requests as f64;
+    let status = if observed >= limit && missing.is_empty() {
+        GateStatus::Held
+    } else {
+        // Too little was asked: that says nothing against the rollout.
+        GateStatus::Inconclusive
+    };
+    Some(gate(
+        "minExposure",
+        "requests",
+        status,
+        Some(observed),
+        limit,
+        missing,
+    ))
+}
+
+pub(super) fn max_p99(input: &Input<'_>) -> Option<Gate> {
+    let limit = millis(input.gates.max_p99?);
+    let worst = input
+        .timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Latency(latency) if latency.count > 0 => Some(latency.p99),
+            _ => None,
+        })
+        .max();
+    let missing = match worst {
+        Some(_) => BTreeSet::new(),
+        None => BTreeSet::from([Missing::Requests]),
+    };
+    Some(at_most(
+        "maxP99",
+        "ms",
+        worst.map(|nanos| nanos as f64 / 1e6),
+        limit,
+        missing,
+    ))
+}
