@@ -2,9 +2,11 @@
 
 mod completions;
 mod exit;
+mod explain;
 mod import;
 mod lab;
 mod output;
+mod replay;
 mod schema;
 
 pub use exit::Exit;
@@ -31,6 +33,8 @@ enum Command {
     Schema,
     /// Print the completion script of a shell.
     Completions(completions::CompletionsArgs),
+    Replay(replay::ReplayArgs),
+    Explain(explain::ExplainArgs),
 }
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
@@ -52,5 +56,7 @@ pub fn main() -> ExitCode {
         Command::Lab(command) => lab::main(command),
         Command::Schema => schema::run(printer).into(),
         Command::Completions(args) => completions::run(&args, Args::command(), printer).into(),
+        Command::Replay(args) => replay::replay(&args, printer).into(),
+        Command::Explain(args) => explain::explain(&args, printer).into(),
     }
 }

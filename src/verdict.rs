@@ -62,7 +62,7 @@ pub struct Verdict {
 
 /// Judges a run.
 pub fn judge(timeline: &Timeline, findings: &Findings, gates: &Gates, limits: &Limits) -> Verdict {
-    let control = control::measure(timeline, findings, limits.max_baseline_failed);
+    let control = control::measure(timeline, limits.max_baseline_failed);
     let exposure = exposure::measure(timeline, findings);
     let gates = gate::evaluate(&gate::Input {
         timeline,

@@ -1,10 +1,8 @@
 //! What failed without a disruption?
 
 use super::disruption_start;
-use crate::attribution::Findings;
 use crate::evidence::{EventKind, RunOffset, Timeline};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// The load before the first disruption.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,7 +18,7 @@ pub struct Control {
 }
 
 /// Counts the baseline. A run without any disruption has none.
-pub(super) fn measure(timeline: &Timeline, findings: &Findings, limit: f64) -> Control {
+pub(super) fn measure(timeline: &Timeline, limit: f64) -> Control {
     let Some(start) = disruption_start(timeline) else {
         return Control::default();
     };
@@ -34,9 +32,9 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings, limit: f64) -> C
         }
     }
     let failed_share = (requests > 0).then(|| failed as f64 / requests as f64);
-    // A capture without counts still shows its failures.
     if requests == 0 {
-        failed = baseline_failures(timeline, findings, start).len() as u64;
+        // A capture without counts still shows its failures.
+        failed = failures_before(timeline, start);
     }
     Control {
         requests,
@@ -46,21 +44,12 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings, limit: f64) -> C
     }
 }
 
-/// The failures (`seq`) of requests that were meant to be sent before the first disruption and
-/// were over by then: they are the control's, whatever they are called.
-pub(super) fn baseline_failures(
-    timeline: &Timeline,
-    findings: &Findings,
-    start: RunOffset,
-) -> BTreeSet<u64> {
-    let known: BTreeSet<u64> = findings.failures.iter().map(|f| f.event).collect();
-    timeline
-        .events
-        .iter()
-        .filter(|event| known.contains(&event.seq))
-        .filter_map(|event| match &event.kind {
-            EventKind::RequestFailed(request) if request.end < start => Some(event.seq),
-            _ => None,
-        })
-        .collect()
+/// Failed requests that were over before the first disruption: they are the control's, whatever
+/// they are called.
+fn failures_before(timeline: &Timeline, start: RunOffset) -> u64 {
+    let over = timeline.events.iter().filter(|event| match &event.kind {
+        EventKind::RequestFailed(request) => request.end < start,
+        _ => false,
+    });
+    over.count() as u64
 }

@@ -56,7 +56,8 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings) -> Exposure {
             .iter()
             .filter(|w| failed_at.iter().any(|at| w.lo <= *at && *at <= w.hi))
             .count() as u64,
-        seconds: union.iter().map(|w| w.width() as f64 / 1e9).sum(),
+        // An empty sum of floats is -0.0.
+        seconds: union.iter().map(|w| w.width() as f64 / 1e9).sum::<f64>() + 0.0,
         counted: clients_counted(timeline),
     }
 }

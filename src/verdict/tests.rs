@@ -194,6 +194,13 @@ fn one_dropped_request_fails_and_names_the_gate() {
 }
 
 #[test]
+fn a_failure_without_an_attribution_counts() {
+    let mut bed = Bed::new();
+    bed.push(7, failure(7));
+    assert_eq!(bed.judge(&Gates::default()).outcome, Outcome::Fail);
+}
+
+#[test]
 fn what_the_control_explains_does_not_count() {
     for cause in [Cause::ApplicationError, Cause::ClientSide] {
         let mut bed = Bed::new();

@@ -1,27 +1,17 @@
 //! Gates on what the clients saw.
 
 use super::{Gate, GateStatus, Input, at_most, gate, millis, watch_missing};
-use crate::attribution::Missing;
+use crate::attribution::{Findings, Missing};
 use crate::evidence::{EventKind, Timeline};
-use crate::verdict::control::baseline_failures;
 use crate::verdict::exposure::clients_counted;
 use crate::verdict::{counts_against_rollout, disruption_start};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Failures of the baseline and those that the control explains do not count. A noisy baseline
 /// takes the gate its evidence.
 pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
     let limit = input.gates.max_failed? as f64;
-    let baseline = disruption_start(input.timeline)
-        .map(|start| baseline_failures(input.timeline, input.findings, start))
-        .unwrap_or_default();
-    let stored = input
-        .findings
-        .failures
-        .iter()
-        .filter(|failure| counts_against_rollout(failure.cause))
-        .filter(|failure| !baseline.contains(&failure.event))
-        .count() as u64;
+    let stored = blamed(input.timeline, input.findings);
     let observed = stored + unstored_failures(input.timeline);
     let mut missing = BTreeSet::new();
     if !clients_counted(input.timeline) || total_requests(input.timeline) == 0 {
@@ -38,6 +28,25 @@ pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
         result.status = GateStatus::Inconclusive;
     }
     Some(result)
+}
+
+/// Failed requests after the baseline that nothing excuses. One without an attribution counts.
+fn blamed(timeline: &Timeline, findings: &Findings) -> u64 {
+    let start = disruption_start(timeline);
+    let excused: HashSet<u64> = findings
+        .failures
+        .iter()
+        .filter(|failure| !counts_against_rollout(failure.cause))
+        .map(|failure| failure.event)
+        .collect();
+    let blamed = timeline.events.iter().filter(|event| match &event.kind {
+        EventKind::RequestFailed(request) => {
+            let baseline = start.is_some_and(|start| request.end < start);
+            !baseline && !excused.contains(&event.seq)
+        }
+        _ => false,
+    });
+    blamed.count() as u64
 }
 
 fn unstored_failures(timeline: &Timeline) -> u64 {
