@@ -3,10 +3,11 @@
 //! One follower a container, for all its instances, opened as soon as the container has started:
 //! once a pod is gone its log is gone with it (facts 2 and 8.5). Lines go to the record raw, with
 //! the runtime's stamp. A stream that ends or breaks is resumed from its last stamp and what was
-//! seen twice is left out; where the overlap is missing, that is blindness.
+//! seen twice is left out; where the overlap is missing, that is blindness. [`parse`] gives single
+//! lines their meaning, later, from the record.
 
 mod follow;
-mod kubelet;
+pub mod parse;
 mod resume;
 
 use super::pods::{PodBook, PodState};

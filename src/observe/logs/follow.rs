@@ -1,7 +1,8 @@
 //! How is the log of one container followed through breaks, restarts and its end?
 
+use super::Followers;
+use super::parse::{KubeletError, kubelet_error};
 use super::resume::{Resume, Seen};
-use super::{Followers, kubelet};
 use crate::evidence::{Blindness, EventKind, EventSink, LogLine, LogNotice, RunOffset, Source};
 use crate::observe::backoff::Backoff;
 use crate::observe::pods::{ContainerState, PodBook, PodState};
@@ -177,7 +178,7 @@ impl Follower {
             }
             let text = String::from_utf8_lossy(&raw);
             let line = LogLine::parse(&text);
-            if line.stamp.is_none() && kubelet::is_error(&line.text) {
+            if line.stamp.is_none() && kubelet_error(&line.text).is_some() {
                 self.notice("kubelet-error", &line.text);
                 return End::Kubelet(line.text);
             }
@@ -225,7 +226,11 @@ impl Follower {
             }
             End::Kubelet(reason) => {
                 // After a clean end this is how a container looks that was removed (facts 8.5).
-                if was_clean && kubelet::says_removed(&reason) {
+                let removed = matches!(
+                    kubelet_error(&reason),
+                    Some(KubeletError::Unavailable { .. })
+                );
+                if was_clean && removed {
                     self.clean = true;
                 } else {
                     self.break_off(reason);
