@@ -15,15 +15,14 @@ mod probe;
 mod testing;
 mod watch;
 
-pub use clock::time_api;
 pub use pods::{ContainerState, PodBook, PodState, PodSummary};
 
+use crate::cluster::Cluster;
 use crate::evidence::EventSink;
 use crate::scenario::Workload;
 use crate::task::{Scope, TaskError};
 use feed::FeedState;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::Client;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -38,8 +37,8 @@ pub struct Subject {
     pub selector: String,
     /// The Service whose slices list the pods.
     pub service: Option<String>,
-    /// The port of a pod that the Service sends to; a name is looked up in each pod.
-    pub target_port: Option<IntOrString>,
+    /// The port at which the pods listen; without it they are not probed.
+    pub target_port: Option<u16>,
     /// The harness sits behind a sidecar: a probe would tell about that sidecar, so there is none.
     pub meshed: bool,
 }
@@ -74,23 +73,24 @@ pub struct Observers {
     book: PodBook,
     feeds: Vec<feed::FeedHandle>,
     followers: logs::Followers,
+    timed: clock::Timed,
 }
 
 impl Observers {
     /// Starts all watches, followers and probes. They stop when `token` is cancelled.
     pub fn start(
-        client: &Client,
+        cluster: &Cluster,
         subject: &Subject,
         sink: &EventSink,
         token: &CancellationToken,
     ) -> Self {
         let mut scope = Scope::new(token);
         let book = PodBook::default();
-        let feeds = feed::start_all(client, subject, sink, &book, &mut scope);
+        let feeds = feed::start_all(&cluster.client(), subject, sink, &book, &mut scope);
         let followers = logs::Followers::default();
         let (stop, logs) = (scope.token(), followers.clone());
         let follow = logs::follow_all(
-            client.clone(),
+            cluster.client(),
             subject.namespace.clone(),
             sink.clone(),
             book.clone(),
@@ -98,22 +98,19 @@ impl Observers {
             stop,
         );
         scope.spawn("logs", follow);
-        if !subject.meshed {
-            let probes = probe::probe_all(
-                subject.target_port.clone(),
-                sink.clone(),
-                book.clone(),
-                scope.token(),
-            );
+        if let Some(port) = subject.target_port.filter(|_| !subject.meshed) {
+            let probes = probe::probe_all(port, sink.clone(), book.clone(), scope.token());
             scope.spawn("probes", probes);
         }
-        let clock = clock::keep_timing(client.clone(), sink.clone(), scope.token());
+        let timed = clock::Timed::default();
+        let clock = clock::keep_timing(cluster.clone(), sink.clone(), timed.clone(), scope.token());
         scope.spawn("clock", clock);
         Self {
             scope,
             book,
             feeds,
             followers,
+            timed,
         }
     }
 
@@ -175,6 +172,26 @@ impl Observers {
     /// Containers whose log is being followed now, as `pod/container`.
     pub fn followed(&self) -> Vec<String> {
         self.followers.open()
+    }
+
+    /// From now on these request ids are looked for in all lines that come.
+    pub fn expect_marks(&self, ids: impl IntoIterator<Item = String>) {
+        self.followers.expect(ids);
+    }
+
+    /// How many of the expected ids each container's lines have named so far, by container.
+    pub fn marks_found(&self) -> BTreeMap<String, usize> {
+        self.followers.found()
+    }
+
+    /// Ends the search for marks.
+    pub fn end_marks(&self) {
+        self.followers.rest();
+    }
+
+    /// Calls of ours so far whose answer carried the API server's time.
+    pub fn timed(&self) -> u64 {
+        self.timed.count()
     }
 
     /// Waits up to `drain` for the logs of pods that are ending, then stops everything.

@@ -6,6 +6,8 @@
 
 mod conclude;
 mod import;
+mod recorder;
 
 pub use conclude::{Conclusion, Error as ConcludeError, conclude, conclude_timeline};
 pub use import::{Error as ImportError, Fault, ImportOptions, Imported, import};
+pub use recorder::{Recorded, Recorder};

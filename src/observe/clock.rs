@@ -5,10 +5,10 @@
 //! about a round trip (facts 6.2); attribution intersects them.
 
 use super::backoff::Backoff;
-use crate::evidence::{ApiExchange, EventKind, EventSink, Source};
-use http_body_util::BodyExt;
-use kube::Client;
-use kube::client::Body;
+use crate::cluster::{Call, Cluster};
+use crate::evidence::{EventKind, EventSink, Source};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -24,25 +24,38 @@ const EARLY_CALLS: usize = 25;
 /// Between calls later, again without a common factor.
 const LATER: Duration = Duration::from_millis(487);
 
-/// Patience with one call.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How many answers carried the server's time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Timed(Arc<AtomicU64>);
+
+impl Timed {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Times calls for as long as the run lasts.
-pub(super) async fn keep_timing(client: Client, sink: EventSink, token: CancellationToken) {
+pub(super) async fn keep_timing(
+    cluster: Cluster,
+    sink: EventSink,
+    timed: Timed,
+    token: CancellationToken,
+) {
     let mut backoff = Backoff::default();
     let mut calls = 0;
     loop {
-        let timed = tokio::select! {
+        let answered = tokio::select! {
             () = token.cancelled() => return,
-            timed = time_api(&client, &sink) => timed,
+            answered = time_one(&cluster, &sink, &timed) => answered,
         };
         calls += 1;
-        let wait = match timed {
-            Ok(()) => {
-                backoff.reset();
-                if calls < EARLY_CALLS { EARLY } else { LATER }
-            }
-            Err(_) => LATER.max(backoff.next(None)),
+        let wait = if !answered {
+            LATER.max(backoff.next(None))
+        } else if calls < EARLY_CALLS {
+            EARLY
+        } else {
+            backoff.reset();
+            LATER
         };
         tokio::select! {
             () = token.cancelled() => return,
@@ -51,81 +64,40 @@ pub(super) async fn keep_timing(client: Client, sink: EventSink, token: Cancella
     }
 }
 
-/// Makes one timed call and records it. An answer without a `Date` is recorded as well.
-pub async fn time_api(client: &Client, sink: &EventSink) -> Result<(), kube::Error> {
-    let request = http::Request::get(PATH)
-        .body(Body::empty())
-        .map_err(kube::Error::HttpError)?;
-    let sent = sink.clock().now();
-    let answer = tokio::time::timeout(PATIENCE, client.send(request)).await;
-    let received = sink.clock().now();
-    let Ok(answer) = answer else {
-        let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-        return Err(kube::Error::Service(late.into()));
+/// Makes one timed call and records it; `false` when there was no answer.
+async fn time_one(cluster: &Cluster, sink: &EventSink, timed: &Timed) -> bool {
+    let Ok(exchange) = cluster.attempt(&Call::get(PATH)).await else {
+        return false;
     };
-    let answer = answer?;
-    let date = answer.headers().get(http::header::DATE);
-    let exchange = ApiExchange {
-        verb: "GET".to_owned(),
-        path: PATH.to_owned(),
-        sent,
-        received,
-        status: answer.status().as_u16(),
-        server_stamp: date
-            .and_then(|date| date.to_str().ok())
-            .and_then(epoch_nanos),
-        server_floor: 1_000_000_000,
-    };
+    let exchange = exchange.evidence(sink.clock());
+    if exchange.server_stamp.is_some() {
+        timed.0.fetch_add(1, Ordering::Relaxed);
+    }
     sink.now(Source::Run, EventKind::Api(exchange));
-    // The connection is kept only when its body was read.
-    let _ = tokio::time::timeout(PATIENCE, answer.into_body().collect()).await;
-    Ok(())
-}
-
-/// An HTTP date as epoch nanoseconds.
-fn epoch_nanos(date: &str) -> Option<i64> {
-    let parsed = jiff::fmt::rfc2822::DateTimeParser::new()
-        .parse_timestamp(date)
-        .ok()?;
-    i64::try_from(parsed.as_nanosecond()).ok()
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Fact, RunClock};
-
-    #[test]
-    fn an_http_date_is_read_to_its_second() {
-        assert_eq!(
-            epoch_nanos("Tue, 24 Nov 2026 17:28:49 GMT"),
-            Some(1_795_541_329_000_000_000)
-        );
-        assert_eq!(epoch_nanos("yesterday"), None);
-    }
+    use crate::observe::testing::{Answer, kind, scripted, sink, until};
 
     #[tokio::test]
     async fn a_timed_call_is_recorded_with_the_servers_date_between_its_ends() {
-        let (service, mut server) =
-            tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-        let client = Client::new(service, "default");
-        let (sink, mut fact_rx) = EventSink::new(RunClock::start());
-        let answer = async {
-            let (_, send) = server.next_request().await.expect("a call");
-            let answer = http::Response::builder()
-                .header("date", "Tue, 24 Nov 2026 17:28:49 GMT")
-                .body(Body::empty());
-            send.send_response(answer.expect("an answer"));
-        };
-        let (timed, ()) = tokio::join!(time_api(&client, &sink), answer);
-        timed.expect("the call was answered");
-        let Some(Fact::Event(event)) = fact_rx.recv().await else {
-            panic!("no fact");
-        };
-        let EventKind::Api(exchange) = event.kind else {
-            panic!("{:?}", event.kind);
-        };
+        let date = "Tue, 24 Nov 2026 17:28:49 GMT";
+        let (client, _) = scripted(vec![Answer::ok("{}").date(date), Answer::ok("{}")]);
+        let cluster = Cluster::new(client, "test", "http://test", "default");
+        let (sink, mut facts) = sink();
+        let timed = Timed::default();
+        assert!(time_one(&cluster, &sink, &timed).await);
+        let exchange = until(&mut facts, |fact| match kind(fact)? {
+            EventKind::Api(exchange) => Some(exchange.clone()),
+            _ => None,
+        })
+        .await;
         assert_eq!(exchange.server_stamp, Some(1_795_541_329_000_000_000));
         assert!(exchange.sent <= exchange.received);
+        assert!(time_one(&cluster, &sink, &timed).await);
+        assert_eq!(timed.count(), 1, "an answer without a date bounds nothing");
     }
 }

@@ -7,6 +7,7 @@
 //! lines their meaning, later, from the record.
 
 mod follow;
+mod marks;
 pub mod parse;
 mod resume;
 
@@ -15,6 +16,7 @@ use crate::evidence::EventSink;
 use follow::Follower;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
+use marks::Marks;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Followers {
     inner: Arc<Mutex<BTreeMap<(String, String), Follow>>>,
+    marks: Marks,
 }
 
 /// One follower, seen from outside.
@@ -67,6 +70,25 @@ impl Followers {
             .filter(|(_, follow)| follow.open)
             .map(|((_, container), follow)| format!("{}/{container}", follow.pod))
             .collect()
+    }
+
+    /// Looks for these request ids in all lines.
+    pub(super) fn expect(&self, ids: impl IntoIterator<Item = String>) {
+        self.marks.expect(ids);
+    }
+
+    /// How many of the ids each container's lines have named.
+    pub(super) fn found(&self) -> BTreeMap<String, usize> {
+        self.marks.found()
+    }
+
+    /// Ends the search.
+    pub(super) fn rest(&self) {
+        self.marks.rest();
+    }
+
+    fn look(&self, container: &str, text: &str) {
+        self.marks.look(container, text);
     }
 
     /// The containers of ending pods whose log has not been read to its end.

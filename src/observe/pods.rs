@@ -3,7 +3,6 @@
 //! The live view that log followers, probes, steps and progress lines read. The record has the
 //! objects themselves; nothing is judged from this view.
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,8 +32,6 @@ pub struct PodState {
     pub sidecar: bool,
     /// Its containers and native sidecars.
     pub containers: Vec<ContainerState>,
-    /// Its named ports.
-    ports: BTreeMap<String, u16>,
 }
 
 /// A container of a pod.
@@ -68,22 +65,7 @@ impl PodState {
             gone: false,
             sidecar: names.contains(SIDECAR),
             containers: containers(spec, status),
-            ports: lists(spec, &["containers"])
-                .flat_map(|container| lists(container, &["ports"]))
-                .filter_map(|port| {
-                    let number = u16::try_from(port["containerPort"].as_u64()?).ok()?;
-                    Some((text(&port["name"])?, number))
-                })
-                .collect(),
         })
-    }
-
-    /// The port that a Service's `targetPort` means in this pod.
-    pub fn port(&self, target: &IntOrString) -> Option<u16> {
-        match target {
-            IntOrString::Int(port) => u16::try_from(*port).ok(),
-            IntOrString::String(name) => self.ports.get(name).copied(),
-        }
     }
 
     /// A container by name.
@@ -264,9 +246,7 @@ pub(super) mod tests {
                     {"name": "setup"},
                     {"name": "istio-proxy", "restartPolicy": "Always"},
                 ],
-                "containers": [
-                    {"name": "app", "ports": [{"name": "http", "containerPort": 8080}]},
-                ],
+                "containers": [{"name": "app"}],
             },
             "status": {
                 "podIP": "10.244.0.9",
@@ -285,14 +265,6 @@ pub(super) mod tests {
         let app = pod.container("app").expect("it has an app");
         assert_eq!((app.instance, app.started, app.ended), (2, true, false));
         assert!(!pod.container("istio-proxy").expect("a sidecar").started);
-    }
-
-    #[test]
-    fn a_named_target_port_is_looked_up_in_the_pod() {
-        let pod = PodState::of(&pod("a", Value::Null)).expect("a pod");
-        assert_eq!(pod.port(&IntOrString::String("http".into())), Some(8080));
-        assert_eq!(pod.port(&IntOrString::String("grpc".into())), None);
-        assert_eq!(pod.port(&IntOrString::Int(9090)), Some(9090));
     }
 
     #[test]

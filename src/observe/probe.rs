@@ -7,7 +7,6 @@ use super::pods::PodBook;
 use crate::evidence::{EventKind, EventSink, Interval, PodProbe, ProbeOutcome, Source};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -32,15 +31,7 @@ const SAME: Duration = Duration::from_secs(1);
 const AFTER: Duration = Duration::from_millis(500);
 
 /// Probes each pod of the book from its deletion on.
-pub(super) async fn probe_all(
-    target_port: Option<IntOrString>,
-    sink: EventSink,
-    book: PodBook,
-    token: CancellationToken,
-) {
-    let Some(target_port) = target_port else {
-        return;
-    };
+pub(super) async fn probe_all(port: u16, sink: EventSink, book: PodBook, token: CancellationToken) {
     let mut changes = book.changes();
     let mut probed = BTreeSet::new();
     let mut probes = JoinSet::new();
@@ -53,10 +44,7 @@ pub(super) async fn probe_all(
             if !pod.terminating || pod.gone || pod.sidecar || probed.contains(&pod.uid) {
                 continue;
             }
-            let (Some(ip), Some(port)) = (&pod.ip, pod.port(&target_port)) else {
-                continue;
-            };
-            let Ok(ip) = ip.parse() else {
+            let Some(Ok(ip)) = pod.ip.as_deref().map(str::parse) else {
                 continue;
             };
             probed.insert(pod.uid.clone());
@@ -244,8 +232,7 @@ mod tests {
         pod["spec"]["initContainers"] = serde_json::Value::Null;
         pod["status"]["podIP"] = "127.0.0.1".into();
         let token = CancellationToken::new();
-        let port = IntOrString::Int(address.port().into());
-        let probing = tokio::spawn(probe_all(Some(port), sink, book.clone(), token.clone()));
+        let probing = tokio::spawn(probe_all(address.port(), sink, book.clone(), token.clone()));
         book.apply(&pod);
         let mut outcomes = Vec::new();
         let mut listener = Some(listener);

@@ -32,6 +32,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,
     pub(super) tail: Tail,
+    pub(super) date: Option<&'static str>,
 }
 
 impl Answer {
@@ -40,6 +41,7 @@ impl Answer {
             status: 200,
             body: body.into(),
             tail: Tail::Eof,
+            date: None,
         }
     }
 
@@ -51,6 +53,13 @@ impl Answer {
         Self {
             status: code,
             ..Self::ok(body.to_string())
+        }
+    }
+
+    pub(super) fn date(self, date: &'static str) -> Self {
+        Self {
+            date: Some(date),
+            ..self
         }
     }
 
@@ -98,10 +107,11 @@ fn response(answer: Answer) -> Response<Scripted> {
     let frames = futures::stream::unfold(frame_rx, |mut frames| async move {
         Some((frames.recv().await?, frames))
     });
-    Response::builder()
-        .status(answer.status)
-        .body(StreamBody::new(frames).boxed())
-        .unwrap()
+    let dated = answer.date.into_iter().fold(
+        Response::builder().status(answer.status),
+        |response, date| response.header(http::header::DATE, date),
+    );
+    dated.body(StreamBody::new(frames).boxed()).unwrap()
 }
 
 /// A sink and the end at which its facts are read.
