@@ -2,5 +2,7 @@
 //!
 //! Everything in it meets in the [`store`]: the API server, the controllers and the nodes.
 
+pub mod api;
 pub mod app;
+pub(crate) mod selector;
 pub mod store;

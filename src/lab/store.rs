@@ -17,6 +17,7 @@ mod watch;
 
 pub use deletion::DeleteOptions;
 pub use resource::{RESOURCES, Resource, resource};
+pub use shape::unknown_fields;
 pub use status::Status;
 pub use watch::{Change, ChangeKind, WatchStream};
 

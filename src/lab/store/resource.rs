@@ -79,7 +79,7 @@ pub const RESOURCES: &[Resource] = &[
     Resource {
         namespaced: false,
         short: &["ns"],
-        subresources: &["status", "finalize"],
+        subresources: &["status"],
         ..core("namespaces", "namespace", "Namespace")
     },
     Resource {
@@ -90,7 +90,7 @@ pub const RESOURCES: &[Resource] = &[
     },
     Resource {
         short: &["po"],
-        subresources: &["status", "log", "eviction", "binding"],
+        subresources: &["status", "log", "eviction"],
         generation: true,
         ..core("pods", "pod", "Pod")
     },
@@ -110,6 +110,7 @@ pub const RESOURCES: &[Resource] = &[
     core("secrets", "secret", "Secret"),
     Resource {
         short: &["sa"],
+        subresources: &["token"],
         ..core("serviceaccounts", "serviceaccount", "ServiceAccount")
     },
     Resource {

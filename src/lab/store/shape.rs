@@ -16,29 +16,42 @@ use k8s_openapi::api::{
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Reads a value by a type, and gives back what the type kept.
+type Reader = fn(&Value) -> Result<Value, serde_json::Error>;
+
+fn reader(plural: &str) -> Option<Reader> {
+    Some(match plural {
+        "namespaces" => reread::<Namespace>,
+        "nodes" => reread::<Node>,
+        "pods" => reread::<Pod>,
+        "services" => reread::<Service>,
+        "events" => reread::<Event>,
+        "configmaps" => reread::<ConfigMap>,
+        "secrets" => reread::<Secret>,
+        "serviceaccounts" => reread::<ServiceAccount>,
+        "deployments" => reread::<Deployment>,
+        "replicasets" => reread::<ReplicaSet>,
+        "jobs" => reread::<Job>,
+        "poddisruptionbudgets" => reread::<PodDisruptionBudget>,
+        "endpointslices" => reread::<EndpointSlice>,
+        "leases" => reread::<Lease>,
+        "roles" => reread::<Role>,
+        "rolebindings" => reread::<RoleBinding>,
+        "clusterroles" => reread::<ClusterRole>,
+        "clusterrolebindings" => reread::<ClusterRoleBinding>,
+        _ => return None,
+    })
+}
+
+fn reread<T: for<'de> Deserialize<'de> + serde::Serialize>(
+    value: &Value,
+) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(T::deserialize(value)?)
+}
+
 /// Refuses an object that its kind's type cannot read, as the API server's decoder does.
 pub(super) fn check(kind: &Resource, value: &Value) -> Result<(), Status> {
-    let read = match kind.plural {
-        "namespaces" => read::<Namespace>(value),
-        "nodes" => read::<Node>(value),
-        "pods" => read::<Pod>(value),
-        "services" => read::<Service>(value),
-        "events" => read::<Event>(value),
-        "configmaps" => read::<ConfigMap>(value),
-        "secrets" => read::<Secret>(value),
-        "serviceaccounts" => read::<ServiceAccount>(value),
-        "deployments" => read::<Deployment>(value),
-        "replicasets" => read::<ReplicaSet>(value),
-        "jobs" => read::<Job>(value),
-        "poddisruptionbudgets" => read::<PodDisruptionBudget>(value),
-        "endpointslices" => read::<EndpointSlice>(value),
-        "leases" => read::<Lease>(value),
-        "roles" => read::<Role>(value),
-        "rolebindings" => read::<RoleBinding>(value),
-        "clusterroles" => read::<ClusterRole>(value),
-        "clusterrolebindings" => read::<ClusterRoleBinding>(value),
-        _ => Ok(()),
-    };
+    let read = reader(kind.plural).map_or(Ok(Value::Null), |reader| reader(value));
     read.map_err(|error| {
         let text = format!(
             "{} in version {:?} cannot be handled as a {}: json: {error}",
@@ -57,10 +70,6 @@ pub(super) fn check(kind: &Resource, value: &Value) -> Result<(), Status> {
         ),
         _ => Ok(()),
     }
-}
-
-fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<(), serde_json::Error> {
-    T::deserialize(value).map(|_| ())
 }
 
 /// A selector that is there and selects the template's pods.
@@ -124,4 +133,39 @@ fn containers(kind: &Resource, value: &Value, spec: &Value, path: &str) -> Resul
         }
     }
     Ok(())
+}
+
+/// The paths of fields that the kind does not have.
+pub fn unknown_fields(kind: &Resource, value: &Value) -> Vec<String> {
+    let known = reader(kind.plural).and_then(|reader| reader(value).ok());
+    let mut unknown = Vec::new();
+    if let Some(known) = known {
+        compare(value, &known, "", &mut unknown);
+    }
+    unknown
+}
+
+fn compare(given: &Value, known: &Value, path: &str, unknown: &mut Vec<String>) {
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => {
+            for (key, value) in given {
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                match known.get(key) {
+                    Some(known) => compare(value, known, &path, unknown),
+                    None if value.is_null() => {}
+                    None => unknown.push(path),
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(known)) => {
+            for (at, (given, known)) in given.iter().zip(known).enumerate() {
+                compare(given, known, &format!("{path}[{at}]"), unknown);
+            }
+        }
+        _ => {}
+    }
 }

@@ -1,0 +1,110 @@
+//! How does the API server listen, and how does it go away and come back?
+
+use super::Api;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A listening API server.
+#[derive(Debug)]
+pub struct Server {
+    api: Arc<Api>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Opens the port (port 0: any).
+    pub async fn bind(api: Arc<Api>, address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            api,
+            listener,
+            address,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the token is cancelled. An outage closes the port and every connection, and
+    /// opens the same port again when it is over.
+    pub async fn run(self, token: CancellationToken) -> io::Result<()> {
+        let mut listener = self.listener;
+        let mut outages = self.api.faults.outages();
+        loop {
+            let until = tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                changed = outages.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    *outages.borrow_and_update()
+                }
+                () = serve(&self.api, listener) => None,
+            };
+            // The listener and every connection were dropped with the future above.
+            if let Some(until) = until {
+                tokio::select! {
+                    () = token.cancelled() => return Ok(()),
+                    () = tokio::time::sleep_until(until) => {}
+                }
+            }
+            listener = reopen(self.address).await?;
+        }
+    }
+}
+
+async fn serve(api: &Arc<Api>, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(Arc::clone(api), stream));
+                }
+                // Out of file handles, or a client that is gone already: the next may do.
+                Err(error) => {
+                    tracing::warn!(%error, "the lab's API server could not accept");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+async fn connection(api: Arc<Api>, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
+    });
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(io, service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection to the lab's API server ended");
+    }
+}
+
+/// The old connections may still hold the port for a moment.
+async fn reopen(address: SocketAddr) -> io::Result<TcpListener> {
+    let mut last = None;
+    for _ in 0..100 {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("the port did not open again")))
+}
