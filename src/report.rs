@@ -15,7 +15,7 @@ mod terminal;
 mod words;
 
 pub use advice::Advice;
-pub use explain::{ExplainError, explain};
+pub use explain::{ExplainError, Story, explain};
 pub use json::json;
 pub use junit::junit;
 pub use markdown::markdown;

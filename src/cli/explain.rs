@@ -1,20 +1,23 @@
-//! `lastwatch explain RUN REQUEST`: the evidence chain of one failed request.
+//! `lastwatch explain RUN REQUEST`: the evidence chain of one failed request, or of a pod's end.
 
-use super::replay::unreadable;
+use super::replay::{unreadable, write_report};
 use super::{Exit, Printer};
 use crate::evidence::RunDir;
 use crate::report;
 use crate::run::conclude;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Tells one failed request as a time line.
+/// Tells one failed request, or the end of one pod, as a time line
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// The run's directory
     run: PathBuf,
-    /// The request's id, or the beginning of it
+    /// The request's id or the beginning of it, or the name of a pod
     request: String,
+    /// Also draw it as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 pub(super) fn explain(args: &ExplainArgs, printer: Printer) -> Exit {
@@ -23,13 +26,25 @@ pub(super) fn explain(args: &ExplainArgs, printer: Printer) -> Exit {
         Err(error) => return unreadable(&error, &args.run, printer),
     };
     match report::explain(&conclusion.timeline, &conclusion.findings, &args.request) {
-        Ok(text) => {
-            printer.data(&text);
-            Exit::Pass
+        Ok(story) => {
+            printer.data(&story.text());
+            args.svg
+                .as_ref()
+                .map_or(Exit::Pass, |file| draw(&story.svg(), file, printer))
         }
         Err(error) => {
             printer.error(&error);
             Exit::Usage
+        }
+    }
+}
+
+fn draw(picture: &str, file: &Path, printer: Printer) -> Exit {
+    match write_report(file, picture) {
+        Ok(()) => Exit::Pass,
+        Err(error) => {
+            printer.error(&error);
+            Exit::Internal
         }
     }
 }

@@ -94,13 +94,18 @@ pub(super) fn tell(
         if to.file == Path::new("-") {
             printer.data(&text);
         } else {
-            std::fs::write(&to.file, text).map_err(|source| WriteError {
-                file: to.file.clone(),
-                source,
-            })?;
+            write_report(&to.file, &text)?;
         }
     }
     Ok(())
+}
+
+/// Writes what was asked for where it was asked for.
+pub(super) fn write_report(file: &Path, text: &str) -> Result<(), WriteError> {
+    std::fs::write(file, text).map_err(|source| WriteError {
+        file: file.to_owned(),
+        source,
+    })
 }
 
 /// The exit code of a verdict.

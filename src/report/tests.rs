@@ -268,8 +268,14 @@ fn json_reads_back_as_the_same_report() {
 fn explain_tells_the_chain_of_one_request() {
     let (timeline, findings) = failed();
     let told = explain(&timeline, &findings, "5a6137c0").expect("the request is there");
-    insta::assert_snapshot!("explain", told);
-    let error = explain(&timeline, &findings, "nope").expect_err("no such request");
+    insta::assert_snapshot!("explain", told.text());
+    insta::assert_snapshot!("explain_svg", told.svg());
+    assert!(!told.svg().contains("<b>"));
+    let told = explain(&timeline, &findings, HOSTILE).expect("the pod is there");
+    insta::assert_snapshot!("explain_pod", told.text());
+    let Err(error) = explain(&timeline, &findings, "nope") else {
+        panic!("no such request");
+    };
     insta::assert_snapshot!("explain_unknown", error.to_string());
 }
 
