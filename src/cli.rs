@@ -6,6 +6,7 @@ mod explain;
 mod import;
 mod lab;
 mod output;
+mod parse;
 mod replay;
 mod schema;
 
@@ -33,6 +34,9 @@ enum Command {
     Schema,
     /// Print the completion script of a shell.
     Completions(completions::CompletionsArgs),
+    /// Print what the lines of a log mean, one JSON object a line.
+    #[command(subcommand)]
+    Parse(parse::ParseCommand),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
 }
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Lab(command) => lab::main(command),
         Command::Schema => schema::run(printer).into(),
         Command::Completions(args) => completions::run(&args, Args::command(), printer).into(),
+        Command::Parse(command) => parse::run(command, printer).into(),
         Command::Replay(args) => replay::replay(&args, printer).into(),
         Command::Explain(args) => explain::explain(&args, printer).into(),
     }

@@ -9,11 +9,11 @@ use std::io::Write;
 pub struct Printer;
 
 impl Printer {
-    /// Writes data to stdout as it is.
-    pub fn data(self, text: &str) {
+    /// Writes data to stdout as it is; `false` when nobody reads on (`| head`), which is no error.
+    pub fn data(self, text: &str) -> bool {
         let mut out = std::io::stdout().lock();
-        // A reader that has seen enough (`| head`) is no error of ours.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        written.is_ok()
     }
 
     /// Writes a line of narrative to stderr.

@@ -96,10 +96,7 @@ impl AgentLine<'_> {
 pub(super) fn stamped(line: &str) -> Option<IstioLine<'_>> {
     let (at, used) = time::scan(line)?;
     let (stamp, rest) = line.split_at(used);
-    let (level, rest) = word(rest.strip_prefix(['\t', ' '])?);
-    if !is_level(level) {
-        return None;
-    }
+    let (level, rest) = level(rest)?;
     let (scope, rest) = scope(rest);
     let is_envoy = scope.as_deref().is_some_and(is_envoy_scope);
     let message = without_labels(rest.trim_ascii_start()).trim_ascii_end();
@@ -123,6 +120,24 @@ pub(super) fn is_envoy_scope(scope: &str) -> bool {
     scope == "envoy" || scope.starts_with("envoy ")
 }
 
+/// The level behind a stamp. Between them stands a tab, or what became of it (blanks, an arrow).
+fn level(text: &str) -> Option<(&str, &str)> {
+    let start = text.trim_start_matches(is_separator);
+    if start.len() == text.len() {
+        return None;
+    }
+    let end = start
+        .find(|letter: char| !letter.is_ascii_alphabetic())
+        .unwrap_or(start.len());
+    let (level, rest) = start.split_at(end);
+    let parted = rest.is_empty() || rest.starts_with(is_separator);
+    (parted && is_level(level)).then(|| (level, rest.trim_start_matches(is_separator)))
+}
+
+const fn is_separator(letter: char) -> bool {
+    matches!(letter, '\t' | ' ' | '\u{25b8}' | '\u{2192}')
+}
+
 /// The next word and the text behind it, blanks and tabs trimmed.
 fn word(text: &str) -> (&str, &str) {
     let text = text.trim_ascii_start();
@@ -144,33 +159,32 @@ fn scope(text: &str) -> (Option<Cow<'_, str>>, &str) {
     let text = text.trim_ascii_start();
     if let Some(rest) = text.strip_prefix("envoy ") {
         let (logger, rest) = word(rest);
-        let (head, _) = text.split_at(text.len() - rest.len());
-        let scope = format_args!("envoy {logger}").to_string();
-        let scope = if head.trim_ascii_end() == scope {
-            Cow::Borrowed(head.trim_ascii_end())
+        let head = text[..text.len() - rest.len()].trim_ascii_end();
+        let plain = head.len() == "envoy ".len() + logger.len();
+        let scope = if plain {
+            Cow::Borrowed(head)
         } else {
-            Cow::Owned(scope)
+            Cow::Owned(["envoy", logger].join(" "))
         };
         return (Some(scope), without_source(rest));
     }
-    match text.split_once('\t') {
-        Some((first, rest)) if is_scope_name(first) && !is_label(first_field(rest)) => {
-            (Some(Cow::Borrowed(first)), rest)
-        }
-        Some(_) => (None, text),
-        None => {
-            let (first, rest) = word(text);
-            if SCOPES.contains(&first) && !rest.is_empty() {
-                (Some(Cow::Borrowed(first)), rest)
-            } else {
-                (None, text)
-            }
-        }
+    let (first, rest) = field(text);
+    if is_scope_name(first) && !rest.is_empty() && !is_label(field(rest).0) {
+        return (Some(Cow::Borrowed(first)), rest);
     }
+    let (first, rest) = word(text);
+    if SCOPES.contains(&first) && !rest.is_empty() {
+        return (Some(Cow::Borrowed(first)), rest);
+    }
+    (None, text)
 }
 
-fn first_field(text: &str) -> &str {
-    text.split('\t').next().unwrap_or_default()
+/// The text before a tab, or before the blanks that a tab became, and the text behind.
+fn field(text: &str) -> (&str, &str) {
+    match (text.find('\t'), text.find("  ")) {
+        (Some(at), _) | (None, Some(at)) => (&text[..at], text[at..].trim_ascii_start()),
+        (None, None) => (text, ""),
+    }
 }
 
 fn is_scope_name(text: &str) -> bool {
@@ -187,7 +201,11 @@ fn without_source(text: &str) -> &str {
     let is_source = first.rsplit_once(':').is_some_and(|(file, line)| {
         file.contains('.') && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
     });
-    if is_source { rest } else { text }
+    if is_source {
+        rest
+    } else {
+        without_bracketed_source(text)
+    }
 }
 
 /// `name=value`, the name as Istio writes them.
@@ -200,25 +218,34 @@ fn is_label(field: &str) -> bool {
     })
 }
 
-/// The message without the labels behind it: fields after a tab, or known ones after a blank.
+/// The message without the labels behind it: fields after a tab or after the blanks that a tab
+/// became; or, after a single blank, those that are known.
 fn without_labels(text: &str) -> &str {
-    let mut message = text;
-    while let Some((before, last)) = message.rsplit_once('\t') {
-        if !last.split(' ').all(is_label) {
+    let mut message = text.trim_ascii_end();
+    while let Some((before, last)) = last_field(message) {
+        if !is_label(last) {
             return message;
-        }
-        message = before;
-    }
-    while let Some((before, last)) = message.rsplit_once(' ') {
-        let known = last
-            .split_once('=')
-            .is_some_and(|(name, _)| LABELS.contains(&name));
-        if !known {
-            break;
         }
         message = before.trim_ascii_end();
     }
-    message
+    loop {
+        let start = match message.strip_suffix(']') {
+            Some(list) => list.rfind(" ips=["),
+            None => message.rfind(' '),
+        };
+        let known = start.filter(|at| {
+            let name = message[at + 1..].split('=').next().unwrap_or_default();
+            name.len() < message.len() - at - 1 && LABELS.contains(&name)
+        });
+        let Some(at) = known else {
+            return message;
+        };
+        message = message[..at].trim_ascii_end();
+    }
+}
+
+fn last_field(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once('\t').or_else(|| text.rsplit_once("  "))
 }
 
 /// Envoy before Istio 1.12: `[time][thread][level][logger] [file:line] message`.

@@ -70,12 +70,14 @@ pub(super) fn alias(key: &str) -> Option<Key> {
         "level" | "severity" => return Some(Key::Level),
         "scope" | "logger" => return Some(Key::Scope),
         "msg" | "message" => return Some(Key::Message),
-        "starttime" | "requeststarttime" | "requesttime" => Field::StartTime,
+        "starttime" | "requeststarttime" => Field::StartTime,
         "method" | "requestmethod" | "httpmethod" | "reqmethod" | "verb" => Field::Method,
         "path" | "requestpath" | "uri" | "url" | "requesturi" | "requesturl" | "urlpath"
         | "uripath" | "originalpath" | "xenvoyoriginalpath" | "xenvoyoriginpath" | "httppath"
         | "reqpath" => Field::Path,
-        "protocol" | "requestprotocol" | "httpprotocol" | "httpversion" => Field::Protocol,
+        "protocol" | "requestprotocol" | "httpprotocol" | "httpversion" | "serverprotocol" => {
+            Field::Protocol
+        }
         "responsecode" | "status" | "statuscode" | "responsestatus" | "responsestatuscode"
         | "httpstatus" | "httpstatuscode" | "httpresponsecode" | "code" | "respcode" => {
             Field::ResponseCode
@@ -90,25 +92,29 @@ pub(super) fn alias(key: &str) -> Option<Key> {
             Field::UpstreamTransportFailureReason
         }
         "bytesreceived" | "bytesin" | "requestsize" | "requestbytes" | "bytesrecv"
-        | "receivedbytes" | "requestbodysize" => Field::BytesReceived,
+        | "receivedbytes" | "requestbodysize" | "requestlength" => Field::BytesReceived,
         "bytessent" | "bytesout" | "responsesize" | "responsebytes" | "bodybytessent"
         | "sentbytes" | "responsebodysize" => Field::BytesSent,
-        "duration" | "durationms" | "totalduration" | "requestduration" | "durationmillis" => {
-            Field::Duration
-        }
+        "duration" | "durationms" | "totalduration" | "requestduration" | "durationmillis"
+        | "requesttime" => Field::Duration,
         "upstreamservicetime"
         | "xenvoyupstreamservicetime"
         | "servicetime"
         | "upstreamtime"
-        | "respxenvoyupstreamservicetime" => Field::UpstreamServiceTime,
-        "xforwardedfor" | "forwardedfor" | "xff" | "reqxforwardedfor" => Field::XForwardedFor,
+        | "respxenvoyupstreamservicetime"
+        | "upstreamresponsetime" => Field::UpstreamServiceTime,
+        "xforwardedfor" | "forwardedfor" | "xff" | "reqxforwardedfor" | "httpxforwardedfor" => {
+            Field::XForwardedFor
+        }
         "useragent" | "httpuseragent" | "requestuseragent" | "requseragent" => Field::UserAgent,
         "requestid" | "xrequestid" | "reqid" | "reqxrequestid" => Field::RequestId,
         "authority" | "host" | "httphost" | "requesthost" | "requestauthority" | "vhost"
         | "requestedhost" => Field::Authority,
-        "upstreamhost" | "upstreamaddress" | "upstreamremoteaddress" | "upstreamaddr" => {
-            Field::UpstreamHost
-        }
+        "upstreamhost"
+        | "upstreamaddress"
+        | "upstreamremoteaddress"
+        | "upstreamaddr"
+        | "upstream" => Field::UpstreamHost,
         "upstreamcluster" | "upstreamclusterraw" | "upstreamclustername" | "cluster" => {
             Field::UpstreamCluster
         }

@@ -33,7 +33,7 @@ fn one(line: &str) -> Option<&str> {
 /// A stamp of the log API or of a runtime's file, before something that stands on its own.
 fn stamped(line: &str) -> Option<&str> {
     let (_, used) = time::scan(line)?;
-    let rest = line[used..].strip_prefix(' ')?;
+    let rest = line[used..].strip_prefix([' ', '\t'])?.trim_ascii_start();
     for stream in ["stdout ", "stderr "] {
         if let Some(tagged) = rest.strip_prefix(stream) {
             return tagged
