@@ -1,0 +1,300 @@
+//! Holds what we ship beside the program: scenarios become plans and have what they need in their
+//! manifests, manifests are what the API server would take, scripts and workflows parse.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic in a test's helper is the failure report, too"
+)]
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PodTemplateSpec, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use lastwatch::attribution::Cause;
+use lastwatch::scenario::{self, Plan, WorkloadKind};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}")) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if extension.is_empty() || path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn plan(path: &Path) -> Plan {
+    scenario::read(path, &|_| None).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// The documents of a YAML file.
+fn documents(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| {
+            serde::Deserialize::deserialize(document)
+                .unwrap_or_else(|error| panic!("{path:?}: {error}"))
+        })
+        .filter(|document: &Value| !document.is_null())
+        .collect()
+}
+
+/// The object as its type, which must know every key: an unknown one is lost on the way back.
+fn typed<T: DeserializeOwned + serde::Serialize>(document: &Value, place: &str) -> T {
+    let object: T =
+        serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{place}: {error}"));
+    let back = serde_json::to_value(&object).unwrap();
+    let lost = lost(document, &back, "");
+    assert!(lost.is_empty(), "{place}: the API does not know {lost:?}");
+    object
+}
+
+fn lost(written: &Value, read: &Value, path: &str) -> Vec<String> {
+    match (written, read) {
+        (Value::Object(written), Value::Object(read)) => written
+            .iter()
+            .flat_map(|(key, value)| match read.get(key) {
+                Some(other) => lost(value, other, &format!("{path}.{key}")),
+                None if *value == serde_json::json!({}) || *value == serde_json::json!([]) => {
+                    Vec::new()
+                }
+                None => vec![format!("{path}.{key}")],
+            })
+            .collect(),
+        (Value::Array(written), Value::Array(read)) => written
+            .iter()
+            .zip(read)
+            .flat_map(|(a, b)| lost(a, b, &format!("{path}[]")))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the manifests of one scenario bring.
+#[derive(Default)]
+struct Objects {
+    workloads: BTreeMap<String, PodTemplateSpec>,
+    services: BTreeMap<String, Service>,
+}
+
+impl Objects {
+    fn add(&mut self, path: &Path) {
+        for document in documents(path) {
+            let place = format!("{}, {}", path.display(), document["kind"]);
+            match document["kind"].as_str() {
+                Some("Deployment") => {
+                    let object: Deployment = typed(&document, &place);
+                    let spec = object.spec.unwrap();
+                    let selected = spec.selector.match_labels.clone().unwrap();
+                    let labels = spec.template.metadata.clone().unwrap().labels.unwrap();
+                    assert!(subset(&selected, &labels), "{place}: selects other pods");
+                    let name = object.metadata.name.unwrap();
+                    self.workloads
+                        .insert(format!("deployment/{name}"), spec.template);
+                }
+                Some("Job") => {
+                    let object: Job = typed(&document, &place);
+                    let name = object.metadata.name.unwrap();
+                    self.workloads
+                        .insert(format!("job/{name}"), object.spec.unwrap().template);
+                }
+                Some("Service") => {
+                    let object: Service = typed(&document, &place);
+                    let name = object.metadata.name.clone().unwrap();
+                    self.services.insert(name, object);
+                }
+                Some("PodDisruptionBudget") => {
+                    let _: PodDisruptionBudget = typed(&document, &place);
+                }
+                Some("Namespace") => {
+                    let _: Namespace = typed(&document, &place);
+                }
+                Some("ServiceAccount") => {
+                    let _: ServiceAccount = typed(&document, &place);
+                }
+                Some("Role") => {
+                    let _: Role = typed(&document, &place);
+                }
+                Some("RoleBinding") => {
+                    let _: RoleBinding = typed(&document, &place);
+                }
+                Some("ClusterRole") => {
+                    let _: ClusterRole = typed(&document, &place);
+                }
+                Some("ClusterRoleBinding") => {
+                    let _: ClusterRoleBinding = typed(&document, &place);
+                }
+                Some("ConfigMap") => {
+                    let _: ConfigMap = typed(&document, &place);
+                }
+                other => panic!("{place}: a kind that this test does not know: {other:?}"),
+            }
+        }
+    }
+}
+
+fn subset(small: &BTreeMap<String, String>, large: &BTreeMap<String, String>) -> bool {
+    small
+        .iter()
+        .all(|(key, value)| large.get(key) == Some(value))
+}
+
+#[test]
+fn every_scenario_becomes_a_plan_and_says_how_it_must_end() {
+    let scenarios = files("scenarios", "yaml");
+    assert!(scenarios.len() >= 14, "{scenarios:?}");
+    for path in scenarios {
+        let plan = plan(&path);
+        let stem = path.file_stem().unwrap().to_string_lossy();
+        assert_eq!(plan.name, stem, "{path:?} is named after its file");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# "), "{path:?} says what it shows");
+        let document = &documents(&path)[0];
+        let annotation = |key: &str| {
+            document["metadata"]["annotations"][format!("lastwatch.dev/{key}")]
+                .as_str()
+                .map(str::to_owned)
+        };
+        let verdict = annotation("expected-verdict").unwrap_or_default();
+        assert!(
+            ["PASS", "FAIL", "INCONCLUSIVE"].contains(&verdict.as_str()),
+            "{path:?}: {verdict:?}"
+        );
+        assert!(
+            text.contains(&format!("Ends {verdict}")),
+            "{path:?}: the comment and the annotation disagree"
+        );
+        let causes = annotation("expected-cause").unwrap_or_default();
+        for cause in causes.split(',').filter(|cause| *cause != "none") {
+            assert!(Cause::from_id(cause).is_some(), "{path:?}: {cause:?}");
+        }
+    }
+}
+
+#[test]
+fn every_scenario_finds_its_workload_and_its_service_in_its_manifests() {
+    for path in files("scenarios", "yaml") {
+        let plan = plan(&path);
+        assert!(!plan.lab.manifests.is_empty(), "{path:?} runs in the lab");
+        let mut objects = Objects::default();
+        for manifest in &plan.lab.manifests {
+            objects.add(manifest);
+        }
+        let workload = plan.target.workload.to_string();
+        let template = objects
+            .workloads
+            .get(&workload)
+            .unwrap_or_else(|| panic!("{path:?}: no {workload}"));
+        let Some(service) = &plan.target.service else {
+            continue;
+        };
+        let service = objects
+            .services
+            .get(service)
+            .unwrap_or_else(|| panic!("{path:?}: no Service {service}"));
+        let spec = service.spec.clone().unwrap();
+        let labels = template.metadata.clone().unwrap().labels.unwrap();
+        let selects = subset(&spec.selector.unwrap(), &labels);
+        assert_eq!(
+            selects,
+            plan.target.workload.kind != WorkloadKind::Job,
+            "{path:?}: the Service and the workload's pods"
+        );
+        let wanted = plan.target.port.unwrap();
+        assert!(
+            spec.ports.unwrap().iter().any(|port| {
+                port.port.to_string() == wanted || port.name.as_deref() == Some(&wanted)
+            }),
+            "{path:?}: the Service has no port {wanted}"
+        );
+    }
+}
+
+#[test]
+fn every_manifest_is_what_the_api_server_would_take_and_says_what_it_is_for() {
+    let manifests = files("manifests", "yaml");
+    assert!(manifests.len() >= 12, "{manifests:?}");
+    for path in manifests {
+        Objects::default().add(&path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# "), "{path:?} says what it is for");
+    }
+}
+
+#[test]
+fn every_demo_manifest_is_used_by_a_scenario() {
+    let used: Vec<PathBuf> = files("scenarios", "yaml")
+        .iter()
+        .flat_map(|path| plan(path).lab.manifests)
+        .map(|path| path.canonicalize().unwrap())
+        .collect();
+    for path in files("manifests/demo", "yaml") {
+        let path = path.canonicalize().unwrap();
+        assert!(used.contains(&path), "{path:?} is used by no scenario");
+    }
+}
+
+#[test]
+fn every_script_parses() {
+    for path in files("scripts", "") {
+        let text = fs::read_to_string(&path).unwrap();
+        if !text.starts_with("#!") || !text.lines().next().unwrap().contains("sh") {
+            continue;
+        }
+        let checked = Command::new("bash").arg("-n").arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{path:?}: {told}");
+    }
+}
+
+#[test]
+fn every_script_passes_shellcheck_where_it_is_installed() {
+    if Command::new("shellcheck")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return;
+    }
+    for path in files("scripts", "") {
+        let text = fs::read_to_string(&path).unwrap();
+        if !text.starts_with("#!") || !text.lines().next().unwrap().contains("sh") {
+            continue;
+        }
+        let checked = Command::new("shellcheck").arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success(), "{path:?}: {told}");
+    }
+}
+
+#[test]
+fn every_workflow_has_jobs_with_steps_that_do_something() {
+    for path in files(".github/workflows", "yml") {
+        let document = &documents(&path)[0];
+        let jobs = document["jobs"].as_object().unwrap();
+        assert!(!jobs.is_empty(), "{path:?}");
+        for (name, job) in jobs {
+            assert!(job["runs-on"].is_string(), "{path:?}: {name}");
+            for step in job["steps"].as_array().unwrap() {
+                assert!(
+                    step["run"].is_string() || step["uses"].is_string(),
+                    "{path:?}: {name}: {step}"
+                );
+            }
+        }
+    }
+}
