@@ -245,6 +245,16 @@ impl Cluster {
         exchange.refusal(self.server())
     }
 
+    /// The error of an answer that its status does not explain.
+    pub fn unknown_answer(&self, exchange: &Exchange, words: &str) -> Error {
+        self.refusal(exchange).unwrap_or_else(|| Error::Api {
+            act: exchange.act.clone(),
+            code: exchange.status,
+            reason: "unknown".to_owned(),
+            message: words.to_owned(),
+        })
+    }
+
     /// Reads an object or a list.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.exchange(&Call::get(path)).await?.json()

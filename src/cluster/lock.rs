@@ -13,7 +13,9 @@ use crate::scenario::Workload;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +91,9 @@ pub struct RunLock {
     cluster: Cluster,
     lease: String,
     run: String,
+    released: CancellationToken,
+    /// One write at a time: a renewal that crosses the release would bring the Lease back.
+    writing: Arc<Mutex<()>>,
 }
 
 impl RunLock {
@@ -98,6 +103,8 @@ impl RunLock {
             cluster: cluster.clone(),
             lease: lease_name(workload),
             run: run.to_owned(),
+            released: CancellationToken::new(),
+            writing: Arc::default(),
         }
     }
 
@@ -164,12 +171,13 @@ impl RunLock {
         Ok(former)
     }
 
-    /// Renews the Lease until `stop`. Ends with an error only when another run has it: a server that
+    /// Renews the Lease until `stop` or its release. Ends with an error only when another run has it: a server that
     /// does not answer is asked again, for nobody else can take it meanwhile.
     pub async fn keep(&self, stop: &CancellationToken) -> Result<(), LockError> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                () = self.released.cancelled() => return Ok(()),
                 () = sleep(RENEWAL) => {}
             }
             if let Err(error) = self.renew().await {
@@ -185,6 +193,10 @@ impl RunLock {
 
     async fn renew(&self) -> Result<(), LockError> {
         let renew = |error| self.failed("renew", error);
+        let _writing = self.writing.lock().await;
+        if self.released.is_cancelled() {
+            return Ok(());
+        }
         let Some(mut lease) = self.read().await.map_err(renew)? else {
             return self.create().await.map_err(renew);
         };
@@ -202,6 +214,8 @@ impl RunLock {
     /// Removes the Lease if it is still this run's. Gives whether there was one to remove.
     pub async fn release(&self) -> Result<bool, LockError> {
         let release = |error| self.failed("release", error);
+        self.released.cancel();
+        let _writing = self.writing.lock().await;
         let Some(lease) = self.read().await.map_err(release)? else {
             return Ok(false);
         };
@@ -232,7 +246,8 @@ impl RunLock {
         format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases")
     }
 
-    fn path(&self) -> String {
+    /// Its path in the API.
+    pub fn path(&self) -> String {
         format!("{}/{}", self.list_path(), self.lease)
     }
 

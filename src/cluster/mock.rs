@@ -13,12 +13,16 @@ use std::sync::{Arc, Mutex};
 /// An answer that a test gives instead of the store.
 type Answer = Box<dyn Fn(&str, &str) -> Option<(u16, Value)> + Send>;
 
+/// What controllers do after a write to a path, at once.
+type Reaction = Box<dyn Fn(&str, &mut BTreeMap<String, Value>) + Send>;
+
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
     requests: Vec<(String, String)>,
     answer: Option<Answer>,
+    reaction: Option<Reaction>,
 }
 
 /// The server. Clones share the store.
@@ -65,6 +69,28 @@ impl MemoryApi {
         self.state.lock().unwrap().store(path, object);
     }
 
+    /// The object at a path.
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.state.lock().unwrap().objects.get(path).cloned()
+    }
+
+    /// The verbs and paths of all requests so far, without those that only read.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let writes = state.requests.iter().filter(|(verb, _)| verb != "GET");
+        writes
+            .map(|(verb, path)| format!("{verb} {path}"))
+            .collect()
+    }
+
+    /// Plays the controllers: called after each write with its path and all objects.
+    pub(crate) fn react(
+        &self,
+        reaction: impl Fn(&str, &mut BTreeMap<String, Value>) + Send + 'static,
+    ) {
+        self.state.lock().unwrap().reaction = Some(Box::new(reaction));
+    }
+
     /// Changes an object behind everybody's back.
     pub(crate) fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
         let mut state = self.state.lock().unwrap();
@@ -102,6 +128,17 @@ impl State {
             return answer;
         }
         let path = path.split('?').next().unwrap_or(path);
+        let answer = self.apply(method, path, body);
+        if *method != Method::GET
+            && answer.0 < 300
+            && let Some(reaction) = &self.reaction
+        {
+            reaction(path, &mut self.objects);
+        }
+        answer
+    }
+
+    fn apply(&mut self, method: &Method, path: &str, body: &Value) -> (u16, Value) {
         match *method {
             Method::GET => self.read(path),
             Method::POST => self.create(path, body),

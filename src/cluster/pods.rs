@@ -81,21 +81,34 @@ fn controller_of(metadata: &ObjectMeta) -> Option<String> {
 }
 
 impl Cluster {
-    /// The pods that a label selector finds, in the order of their names.
-    pub async fn pods(&self, selector: &str) -> Result<Vec<PodView>, Error> {
+    /// The pods of a workload, in the order of their names: those at work, and those that are being
+    /// deleted until they are really gone.
+    /// A label alone does not make a pod the workload's.
+    pub async fn pods_of(&self, uid: &str, selector: &str) -> Result<Vec<PodView>, Error> {
+        let controllers = self.controllers(uid, selector).await?;
         let path = selecting(
             &format!("/api/v1/namespaces/{}/pods", self.namespace()),
             selector,
         );
         let list: PodList = self.read(&path).await?;
-        let mut pods: Vec<PodView> = list.items.iter().map(PodView::of).collect();
+        let mut pods: Vec<PodView> = list
+            .items
+            .iter()
+            .map(PodView::of)
+            .filter(|pod| pod.terminating || !pod.finished)
+            .filter(|pod| {
+                pod.controller
+                    .as_ref()
+                    .is_some_and(|uid| controllers.contains(uid))
+            })
+            .collect();
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(pods)
     }
 
     /// The uids that the pods of a workload name as their controller: its own, and those of its
-    /// ReplicaSets. A label alone does not make a pod the workload's.
-    pub async fn controllers(&self, uid: &str, selector: &str) -> Result<Vec<String>, Error> {
+    /// ReplicaSets.
+    async fn controllers(&self, uid: &str, selector: &str) -> Result<Vec<String>, Error> {
         let path = selecting(
             &format!("/apis/apps/v1/namespaces/{}/replicasets", self.namespace()),
             selector,

@@ -172,17 +172,7 @@ impl ResolvedTarget {
             None => None,
         };
         let selector = view.selector();
-        let controllers = cluster.controllers(view.uid(), &selector).await?;
-        let pods = cluster.pods(&selector).await?;
-        let pods: Vec<PodView> = pods
-            .into_iter()
-            .filter(|pod| !pod.finished)
-            .filter(|pod| {
-                pod.controller
-                    .as_ref()
-                    .is_some_and(|uid| controllers.contains(uid))
-            })
-            .collect();
+        let pods = cluster.pods_of(view.uid(), &selector).await?;
         let spec = view.spec.template.spec.clone().unwrap_or_default();
         let grace = spec.termination_grace_period_seconds.unwrap_or(30);
         Ok(Self {

@@ -1,0 +1,12 @@
+//! How is put back what was changed?
+//!
+//! [`plan::plan`] is pure: from the journal and the current state of the objects it says what to
+//! do with each field. [`undo`] reads that state, carries the plan out and reads again until nothing
+//! is left to do, so it does not matter how far an earlier undo had come.
+
+mod carry;
+mod plan;
+mod report;
+
+pub use carry::undo;
+pub use report::{Outcome, UndoItem, UndoReport};
