@@ -5,8 +5,14 @@
 //! competitor and what speaks against it; and for each pod the hazards that need no failed request.
 //! The order of decision is that of design 6 and facts 5.4.
 
+mod case;
 mod cause;
+mod decide;
+mod explain;
 mod findings;
+mod pods;
+mod scene;
+mod tell;
 
 pub use cause::{Cause, Modifier};
 pub use findings::{
@@ -14,10 +20,39 @@ pub use findings::{
     PodFinding, RunnerUp, SidecarKind, Stance,
 };
 
-use crate::evidence::Timeline;
+use crate::evidence::{EventKind, Timeline};
 
 /// Explains every failed request of a run and finds the hazards of its pods.
 pub fn attribute(timeline: &Timeline) -> Findings {
-    let _ = timeline;
-    Findings::default()
+    let scene = scene::Scene::new(timeline);
+    let failures = timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::RequestFailed(request) => {
+                let case = case::Case::of(&scene, event.seq, request);
+                Some(decide::decide(&scene, &case))
+            }
+            _ => None,
+        })
+        .collect();
+    let clocks = scene
+        .offsets
+        .iter()
+        .map(|(clock, bound)| ClockBound {
+            clock: clock.clone(),
+            lo: bound.lo,
+            hi: bound.hi,
+            method: bound.method.clone(),
+            unreliable: bound.unreliable,
+        })
+        .collect();
+    let (pods, outbound) = pods::find(&scene);
+    Findings {
+        failures,
+        pods,
+        outbound,
+        clocks,
+        ..Findings::default()
+    }
 }

@@ -5,16 +5,25 @@
 //! harness's monotonic clock, in nanoseconds since the start of the run; a stamp of another clock
 //! becomes one only through an offset that is bounded from causality (facts 6).
 
+mod clocks;
+mod endpoints;
 mod event;
+mod pods;
 mod request;
 mod sink;
 mod stamp;
 mod store;
 mod timeline;
 
+pub use clocks::{Bound, ClockOffsets, Constraint, OffsetBound, WATCH_LATENCY, object_constraints};
+pub use endpoints::{EndpointChange, EndpointHistory, EndpointState};
 pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
+};
+pub use pods::{
+    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodEvent, PodLife, Role, epoch,
+    pod_events, replica_set_owners,
 };
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,

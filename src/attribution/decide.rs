@@ -1,0 +1,163 @@
+//! Which of the competing explanations wins, and how surely (design 6)?
+//!
+//! Explanations of one cause are added over the pods that it can mean: a client behind a Service
+//! does not see which pod refused it, and need not, to know why. The cause with most weight wins.
+//! It is *proved* when its instants fit entirely, every competitor is refuted, and nothing that it
+//! rests on went unseen; *consistent* when competitors are weaker; else *ambiguous*.
+
+use super::case::{Case, Link, Shape};
+use super::explain::{self, Hypothesis};
+use super::scene::Scene;
+use super::tell;
+use super::{Attribution, Cause, Confidence, Hop, Modifier, RunnerUp};
+use crate::evidence::{Interval, RunOffset};
+use std::collections::BTreeMap;
+
+/// From this share of all weight on, no competitor is left worth the name.
+const ALONE: f64 = 0.93;
+
+/// From this share on, the competitors are weaker.
+const STRONGER: f64 = 0.6;
+
+/// A cause with all that speaks for it.
+struct Candidate<'h> {
+    cause: Cause,
+    weight: f64,
+    best: &'h Hypothesis,
+    pods: usize,
+}
+
+/// Names the cause of one failure.
+pub(super) fn decide(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
+    let hypotheses = explain::all(scene, case);
+    let candidates = by_cause(&hypotheses);
+    let Some(winner) = candidates.first() else {
+        return unexplained(case);
+    };
+    let total: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
+    let share = winner.weight / total;
+    let confidence = confidence(scene, case, winner, share);
+    let runner_up = candidates.get(1).map(|second| RunnerUp {
+        cause: second.cause,
+        against: tell::against(scene, case, second.best, winner.best),
+    });
+    let runner_up = runner_up.or_else(|| tell::refuted(scene, case, winner.best));
+    let mut modifiers = winner.best.modifiers.clone();
+    modifiers.extend(circumstances(scene, case, winner));
+    modifiers.sort_unstable();
+    modifiers.dedup();
+    let mut evidence = tell::case(scene, case);
+    evidence.extend(tell::hypothesis(scene, case, winner.best, winner.pods));
+    evidence.extend(runner_up.as_ref().map(tell::as_evidence));
+    Attribution {
+        event: case.event,
+        client: case.request.client.clone(),
+        request_id: case.request.request_id.clone(),
+        cause: winner.cause,
+        confidence,
+        hop: winner.best.hop,
+        pod: named(scene, case, winner),
+        runner_up,
+        modifiers,
+        evidence,
+    }
+}
+
+fn by_cause(hypotheses: &[Hypothesis]) -> Vec<Candidate<'_>> {
+    let mut causes: BTreeMap<Cause, Candidate<'_>> = BTreeMap::new();
+    for hypothesis in hypotheses {
+        let candidate = causes.entry(hypothesis.cause).or_insert(Candidate {
+            cause: hypothesis.cause,
+            weight: 0.0,
+            best: hypothesis,
+            pods: 0,
+        });
+        // Several pods that fit make a cause likelier, but not several times as likely.
+        candidate.weight =
+            candidate.weight.max(hypothesis.weight) + 0.1 * candidate.weight.min(hypothesis.weight);
+        candidate.pods += usize::from(hypothesis.pod.is_some());
+        if hypothesis.weight > candidate.best.weight {
+            candidate.best = hypothesis;
+        }
+    }
+    let mut candidates: Vec<_> = causes.into_values().collect();
+    candidates.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.cause.cmp(&b.cause)));
+    candidates
+}
+
+fn unexplained(case: &Case<'_>) -> Attribution {
+    Attribution {
+        event: case.event,
+        client: case.request.client.clone(),
+        request_id: case.request.request_id.clone(),
+        cause: Cause::Unexplained,
+        confidence: Confidence::None,
+        hop: Hop::Unknown,
+        pod: None,
+        runner_up: None,
+        modifiers: Vec::new(),
+        evidence: Vec::new(),
+    }
+}
+
+/// A pod is named only where something proves it, never because it weighs most.
+fn named(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -> Option<String> {
+    let known = case.pod.as_ref()?;
+    let pod = winner.best.pod?;
+    (pod == known.pod).then(|| scene.pods[pod].life.name.clone())
+}
+
+fn confidence(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    winner: &Candidate<'_>,
+    share: f64,
+) -> Confidence {
+    let seen = everything_seen(scene, case, winner);
+    if share >= ALONE && winner.best.tight && seen {
+        Confidence::Proved
+    } else if share >= STRONGER && (seen || share >= ALONE) {
+        Confidence::Consistent
+    } else {
+        Confidence::Ambiguous
+    }
+}
+
+/// Nothing that could hold a competitor went unseen around the failure.
+fn everything_seen(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -> bool {
+    let around = Interval {
+        lo: RunOffset(case.silence().lo.0 - 15_000_000_000),
+        hi: RunOffset(case.end.0 + 3_000_000_000),
+    };
+    let watched = ["pods", "endpointslices", "capture"]
+        .iter()
+        .all(|what| !scene.blind(what, around));
+    let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
+    let ended = pod.is_none_or(|pod| !pod.life.unseen);
+    watched && ended && !scene.pods.is_empty()
+}
+
+fn circumstances(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -> Vec<Modifier> {
+    let mut found = Vec::new();
+    if case.retried {
+        found.push(Modifier::RetriesExhausted);
+    }
+    let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
+    if let Some(pod) = pod
+        && pod.life.disruption.as_deref() == Some("EvictionByEvictionAPI")
+    {
+        found.push(Modifier::EvictedWithoutBudget);
+    }
+    if matches!(
+        case.shape,
+        Shape::Link(Link {
+            fast: true,
+            reused: Some(false),
+            ..
+        })
+    ) && winner.cause == Cause::InFlightCut
+    {
+        found.push(Modifier::AcceptQueue);
+    }
+    found
+}

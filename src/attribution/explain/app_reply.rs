@@ -1,0 +1,86 @@
+//! `shutdown-refusal` and `application-error`: the app itself answered so (C9).
+//!
+//! An app that is shutting down may refuse by an answer of its own; the same answer of a pod that
+//! nobody deletes, or as often as in the baseline, is the app's own error.
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
+use crate::attribution::case::Shape;
+use crate::attribution::scene::{Pod, SAME};
+use crate::evidence::{Interval, RunOffset};
+
+pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
+    let Shape::AppReply(code) = case.shape else {
+        return;
+    };
+    let own = if scene.baseline.before_disruption(case.request)
+        || scene.baseline.explains(case.request)
+    {
+        let proposal = Hypothesis::new(
+            Cause::ApplicationError,
+            known(case),
+            Hop::App,
+            4.0,
+            Because::AsBaseline,
+        );
+        found.push(proposal.tight(true));
+        return;
+    } else {
+        0.2
+    };
+    let mut refused = 0.0_f64;
+    for (index, pod) in super::candidates(scene, case) {
+        let weight = refusal(pod, case, code);
+        if weight > 0.0 {
+            refused = refused.max(weight);
+            let proposal = Hypothesis::new(
+                Cause::ShutdownRefusal,
+                Some(index),
+                Hop::App,
+                weight,
+                Because::Refusal,
+            );
+            let tight = case.pod.is_some()
+                && pod.deleted.is_some_and(|deleted| deleted.hi <= case.end)
+                && pod.life.deletion.is_some();
+            found.push(proposal.tight(tight));
+        }
+    }
+    let weight = if refused > 0.0 { own } else { 1.0 };
+    let proposal = Hypothesis::new(
+        Cause::ApplicationError,
+        known(case),
+        Hop::App,
+        weight,
+        Because::OwnError,
+    );
+    let steady = case
+        .pod
+        .as_ref()
+        .is_some_and(|known| scene.pods[known.pod].deleted.is_none());
+    found.push(proposal.tight(steady && refused <= 0.0));
+}
+
+fn known(case: &Case<'_>) -> Option<usize> {
+    case.pod.as_ref().map(|known| known.pod)
+}
+
+/// The pod was being deleted, and its app alive, when the answer came.
+fn refusal(pod: &Pod, case: &Case<'_>, code: u16) -> f64 {
+    let Some(deleted) = pod.deleted else {
+        return 0.0;
+    };
+    let until = pod
+        .app_end
+        .map(|end| end.at.hi)
+        .or(pod.gone)
+        .unwrap_or(RunOffset(i64::MAX - SAME));
+    let alive = Interval {
+        lo: RunOffset(deleted.lo.0),
+        hi: RunOffset(until.0 + SAME),
+    };
+    if alive.intersect(case.span()).is_none() {
+        return 0.0;
+    }
+    // An app that is shutting down says 503; other codes are more often errors of their own.
+    if code == 503 { 2.0 } else { 0.6 }
+}

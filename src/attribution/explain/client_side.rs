@@ -1,0 +1,46 @@
+//! `client-side`: the client gave up or could not send (C19).
+//!
+//! A patience that ends while an answer is awaited is the client's, unless the time was lost on a
+//! pod that was gone (that is `endpoint-propagation`, facts 9.13).
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
+use crate::attribution::case::Shape;
+
+pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
+    match case.shape {
+        Shape::NoAnswer => {
+            let hop = if case.meshed { Hop::Unknown } else { Hop::App };
+            found.push(Hypothesis::new(
+                Cause::ClientSide,
+                None,
+                hop,
+                0.3,
+                Because::GaveUp,
+            ));
+            if scene.baseline.explains(case.request) {
+                let proposal =
+                    Hypothesis::new(Cause::ClientSide, None, hop, 4.0, Because::AsBaseline);
+                found.push(proposal);
+            }
+        }
+        Shape::ProxyTimeout => {
+            found.push(Hypothesis::new(
+                Cause::ClientSide,
+                None,
+                Hop::App,
+                0.3,
+                Because::GaveUp,
+            ));
+        }
+        Shape::Other => {
+            found.push(Hypothesis::new(
+                Cause::ClientSide,
+                None,
+                Hop::Client,
+                0.05,
+                Because::GaveUp,
+            ));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,88 @@
+//! `container-crashed`: the pod's container died without a deletion (C12).
+//!
+//! A crash, the OOM killer, a liveness kill: connections to it are cut, then refused until it
+//! listens again; kept ones are found dead when they are used.
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
+use crate::attribution::case::{LinkKind, Shape};
+use crate::attribution::scene::{Crash, How, Pod, SAME};
+use crate::evidence::{Interval, RunOffset};
+
+pub(super) fn explain(
+    _scene: &Scene<'_>,
+    case: &Case<'_>,
+    index: usize,
+    pod: &Pod,
+    found: &mut Vec<Hypothesis>,
+) {
+    let Shape::Link(link) = case.shape else {
+        return;
+    };
+    let of_deletion = pod
+        .app_end
+        .filter(|end| matches!(end.how, How::Crashed(_)))
+        .map(|end| Crash {
+            at: end.at,
+            back: None,
+            code: 137,
+            proxy: false,
+            event: end.event.unwrap_or_default(),
+        });
+    for crash in pod.crashes.iter().copied().chain(of_deletion) {
+        // A proxy in front hides its app's crash from the connection, not from the answer.
+        if link.hop == Hop::Pod && pod.sidecar.is_some() != crash.proxy {
+            continue;
+        }
+        let (weight, tight) = fits(case, link.kind, link.fast, link.reused, crash);
+        if weight > 0.0 {
+            let proposal = Hypothesis::new(
+                Cause::ContainerCrashed,
+                Some(index),
+                link.hop,
+                weight,
+                Because::Crashed,
+            );
+            found.push(proposal.tight(tight));
+        }
+    }
+}
+
+fn fits(
+    case: &Case<'_>,
+    kind: LinkKind,
+    fast: bool,
+    reused: Option<bool>,
+    crash: Crash,
+) -> (f64, bool) {
+    let near = Interval {
+        lo: RunOffset(crash.at.lo.0 - SAME),
+        hi: RunOffset(crash.at.hi.0 + SAME),
+    };
+    let back = crash.back.map_or(RunOffset(i64::MAX), |back| {
+        RunOffset(back.hi.0.saturating_add(SAME))
+    });
+    match kind {
+        LinkKind::Refused | LinkKind::Vanished => {
+            let down = Interval {
+                lo: near.lo,
+                hi: back.max(near.lo),
+            };
+            let hits = down
+                .intersect(Interval::between(case.attempt.lo, case.end))
+                .is_some();
+            (
+                if hits { 2.0 } else { 0.0 },
+                hits && crash.at.hi <= case.end,
+            )
+        }
+        LinkKind::Cut if fast => {
+            let hits = near.intersect(case.silence()).is_some();
+            let weight = if reused == Some(true) { 2.0 } else { 1.5 };
+            (if hits { weight } else { 0.0 }, hits)
+        }
+        LinkKind::Cut => {
+            let hits = near.lo <= case.end && case.end <= near.hi;
+            (if hits { 2.5 } else { 0.0 }, hits)
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `endpoint-propagation`: the pod was going or gone and no longer accepted when the attempt began,
+//! yet it was still in somebody's routes (C1, C21).
+//!
+//! Nobody listens any more (refused), nobody is there any more (no answer to the connect), or the
+//! pod's proxy lives on and finds no app behind it. Competitors: a new pod that does not listen yet,
+//! nobody ready, a crash; with a proxy in the pod, the proxy that left before its app.
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene, still_routed};
+use crate::attribution::Modifier;
+use crate::attribution::case::{LinkKind, Shape};
+use crate::attribution::scene::{How, Pod, SAME, overlap};
+use crate::evidence::{Interval, RunOffset};
+
+/// How long a sandbox outlives its last process at most before packets to it vanish.
+const SANDBOX: i64 = 1_500_000_000;
+
+pub(super) fn explain(
+    _scene: &Scene<'_>,
+    case: &Case<'_>,
+    index: usize,
+    pod: &Pod,
+    found: &mut Vec<Hypothesis>,
+) {
+    let Shape::Link(link) = case.shape else {
+        if case.shape == Shape::NoAnswer && case.meshed {
+            hung(case, pod, found);
+        }
+        return;
+    };
+    let Some(deleted) = pod.deleted else {
+        return;
+    };
+    if pod
+        .app_end
+        .is_some_and(|end| matches!(end.how, How::Crashed(_)))
+    {
+        return;
+    }
+    let begun = case.attempt;
+    let routed = still_routed(pod, case.sent());
+    let (weight, because, tight) = match (link.hop, link.kind) {
+        (Hop::ServerSidecar, LinkKind::Refused) => {
+            let stopped = Interval {
+                lo: deleted.lo,
+                hi: RunOffset(i64::MAX),
+            };
+            (
+                2.0 * reaches(case.span(), stopped),
+                Because::AppStopped,
+                deleted.hi <= case.end,
+            )
+        }
+        (_, LinkKind::Refused) => {
+            if pod.sidecar.is_some() {
+                (behind_proxy(case, pod), Because::ProxyGone, false)
+            } else {
+                (
+                    refused(begun, case.end, pod),
+                    Because::AppStopped,
+                    deleted.hi <= begun.lo,
+                )
+            }
+        }
+        (_, LinkKind::Vanished) => (
+            vanished(case, pod),
+            Because::PodGone,
+            deleted.hi <= case.end,
+        ),
+        (Hop::Pod, LinkKind::Cut) if pod.sidecar.is_some() => {
+            (cut_after_app(case, pod), Because::ProxyGone, false)
+        }
+        (_, LinkKind::Cut) => (accept_queue(case, pod), Because::AppStopped, false),
+    };
+    if weight <= 0.0 {
+        return;
+    }
+    let mut proposal = Hypothesis::new(
+        Cause::EndpointPropagation,
+        Some(index),
+        link.hop,
+        weight * routed,
+        because,
+    )
+    .tight(tight);
+    if pod
+        .withdrawn
+        .is_some_and(|withdrawn| withdrawn <= case.sent())
+    {
+        proposal.modifiers.push(Modifier::AfterEndpointRemoved);
+    }
+    found.push(proposal);
+}
+
+fn reaches(span: Interval, window: Interval) -> f64 {
+    if span.intersect(window).is_some() {
+        1.0
+    } else {
+        0.0
+    }
+}
+
+/// Refused by a pod without a proxy: from the closing of its listener until its sandbox is gone.
+fn refused(begun: Interval, end: RunOffset, pod: &Pod) -> f64 {
+    let Some(stopped) = pod.stopped else {
+        return 0.0;
+    };
+    let until = pod
+        .app_end
+        .map(|app| app.at.hi)
+        .or(pod.gone)
+        .map_or(RunOffset(i64::MAX), |at| {
+            RunOffset(at.0.saturating_add(SANDBOX))
+        });
+    let window = Interval {
+        lo: RunOffset(stopped.lo.0 - SAME / 4),
+        hi: until.max(stopped.lo),
+    };
+    let at = Interval::between(begun.lo, end);
+    if at.intersect(window).is_none() {
+        return 0.0;
+    }
+    1.0
+}
+
+/// No answer to the connect: the pod's sandbox was gone before the attempt ended.
+fn vanished(case: &Case<'_>, pod: &Pod) -> f64 {
+    let ended = [
+        pod.app_end.map(|end| end.at.lo),
+        pod.proxy_end.map(|end| end.at.lo),
+    ]
+    .into_iter()
+    .flatten()
+    .max()
+    .or_else(|| pod.stopped.map(|stopped| stopped.lo));
+    match ended {
+        Some(ended) if ended <= case.end => 2.0,
+        _ => 0.0,
+    }
+}
+
+/// Refused at the pod's address although the pod has a proxy: both must have ended.
+fn behind_proxy(case: &Case<'_>, pod: &Pod) -> f64 {
+    let (Some(proxy), Some(app)) = (pod.proxy_end, pod.app_end) else {
+        return 0.0;
+    };
+    let from = Interval {
+        lo: proxy.at.lo.max(app.at.lo),
+        hi: RunOffset(i64::MAX),
+    };
+    let span = Interval::between(case.attempt.lo, case.end);
+    if span.intersect(from).is_none() {
+        return 0.0;
+    }
+    // The later end must be over; how surely it is, is how much of it lies before the attempt.
+    let later = if proxy.at.hi > app.at.hi {
+        proxy.at
+    } else {
+        app.at
+    };
+    overlap(
+        later,
+        Interval {
+            lo: RunOffset(i64::MIN),
+            hi: RunOffset(case.end.0 + SAME / 4),
+        },
+    )
+}
+
+/// The proxy ended under the request, and its app had ended before the request was sent.
+fn cut_after_app(case: &Case<'_>, pod: &Pod) -> f64 {
+    let (Some(proxy), Some(app)) = (pod.proxy_end, pod.app_end) else {
+        return 0.0;
+    };
+    let near = Interval {
+        lo: RunOffset(proxy.at.lo.0 - SAME),
+        hi: RunOffset(proxy.at.hi.0 + SAME),
+    };
+    if near.intersect(case.span()).is_none() {
+        return 0.0;
+    }
+    let before = Interval {
+        lo: RunOffset(i64::MIN),
+        hi: RunOffset(case.sent().0 + SAME / 2),
+    };
+    1.5 * overlap(app.at, before)
+}
+
+/// A new connection that waited to be accepted when its listener closed.
+fn accept_queue(case: &Case<'_>, pod: &Pod) -> f64 {
+    let Shape::Link(link) = case.shape else {
+        return 0.0;
+    };
+    let Some(stopped) = pod.stopped else {
+        return 0.0;
+    };
+    if link.hop != Hop::Pod || link.reused != Some(false) || !link.fast {
+        return 0.0;
+    }
+    0.5 * reaches(
+        case.span(),
+        Interval {
+            lo: RunOffset(stopped.lo.0 - SAME),
+            hi: stopped.hi,
+        },
+    )
+}
+
+/// Behind the client's own proxy an attempt hangs on an address that is gone, until the client's
+/// patience ends (facts 9.13). No pod is named for it.
+fn hung(case: &Case<'_>, pod: &Pod, found: &mut Vec<Hypothesis>) {
+    let Some(deleted) = pod.deleted else {
+        return;
+    };
+    let ended = pod.app_end.map_or(deleted.lo, |end| end.at.lo);
+    // The attempt hangs from its start; a proxy's connect timeout is 10 s.
+    let long = case.end.0 - case.sent().0 >= 3_000_000_000;
+    if long && ended <= case.end && still_routed(pod, case.sent()) > 0.1 {
+        let proposal = Hypothesis::new(
+            Cause::EndpointPropagation,
+            None,
+            Hop::Pod,
+            1.0,
+            Because::HungAttempt,
+        );
+        found.push(proposal);
+    }
+}

@@ -1,0 +1,56 @@
+//! `proxy-overload`, `mesh-config`, `intermediary-restarted`: what proxies on the way decide or
+//! suffer by themselves (C17, C18, C22).
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
+use crate::attribution::case::Shape;
+
+pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
+    let push = |found: &mut Vec<Hypothesis>, cause, hop, weight, because, tight| {
+        found.push(Hypothesis::new(cause, None, hop, weight, because).tight(tight));
+    };
+    match case.shape {
+        Shape::Overload => push(
+            found,
+            Cause::ProxyOverload,
+            Hop::Routing,
+            5.0,
+            Because::ProxySays,
+            true,
+        ),
+        Shape::Config => push(
+            found,
+            Cause::MeshConfig,
+            Hop::Routing,
+            5.0,
+            Because::ProxySays,
+            true,
+        ),
+        Shape::NobodyChosen => {
+            // Hosts are there, and none may be chosen: they were ejected.
+            let ready = scene
+                .endpoints
+                .totals_at(case.sent())
+                .is_some_and(|(ready, _)| ready > 0);
+            let weight = if ready { 1.0 } else { 0.01 };
+            push(
+                found,
+                Cause::ProxyOverload,
+                Hop::Routing,
+                weight,
+                Because::ProxySays,
+                false,
+            );
+        }
+        Shape::OwnSidecar => {
+            push(
+                found,
+                Cause::IntermediaryRestarted,
+                Hop::ClientSidecar,
+                0.5,
+                Because::Intermediary,
+                false,
+            );
+        }
+        _ => {}
+    }
+}

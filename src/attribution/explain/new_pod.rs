@@ -1,0 +1,74 @@
+//! `new-pod-not-ready`: the pod was not being deleted, and its listener not open yet (C8).
+//!
+//! It was in the routes because it has no readiness probe, or one that a proxy answers. A pod that
+//! had answered before, or was listening before, is no new pod.
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
+use crate::attribution::case::{LinkKind, Shape};
+use crate::attribution::scene::{Pod, SAME};
+use crate::evidence::{Interval, RunOffset};
+
+/// A pod whose first listening was not seen counts as new for this long after it became ready.
+const YOUNG: i64 = 30_000_000_000;
+
+pub(super) fn explain(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    index: usize,
+    pod: &Pod,
+    found: &mut Vec<Hypothesis>,
+) {
+    let Shape::Link(link) = case.shape else {
+        return;
+    };
+    if link.kind != LinkKind::Refused || pod.life.initial && pod.listened.is_none() {
+        return;
+    }
+    if link.hop == Hop::Pod && pod.sidecar.is_some() {
+        // The proxy accepts before the app listens; only a proxy that is not up yet refuses.
+        return;
+    }
+    let routed = match pod.routed {
+        Some(seen) => RunOffset(seen.0 - 1_000_000_000),
+        None if case.pod.is_some() || !scene.endpoints.seen => pod.life.first_seen,
+        None => return,
+    };
+    let until = match pod.listened {
+        Some(listened) => RunOffset(listened.hi.0 + SAME),
+        None => RunOffset(routed.0.saturating_add(YOUNG)),
+    };
+    let closed = Interval {
+        lo: routed.min(until),
+        hi: until,
+    };
+    let attempt = Interval::between(case.attempt.lo, case.end);
+    if closed.intersect(attempt).is_none() || until < routed {
+        return;
+    }
+    if pod
+        .answers
+        .earliest_end
+        .is_some_and(|answered| answered.0 + SAME < case.sent().0)
+    {
+        return;
+    }
+    if pod.deleted.is_some_and(|deleted| deleted.lo < case.sent()) && pod.listened.is_none() {
+        return;
+    }
+    let weight = match (pod.probed(), case.pod.is_some()) {
+        (_, true) => 2.0,
+        (false, false) => 1.5,
+        (true, false) => 0.05,
+    };
+    let tight = pod.listened.is_some_and(|listened| listened.lo >= case.end);
+    found.push(
+        Hypothesis::new(
+            Cause::NewPodNotReady,
+            Some(index),
+            link.hop,
+            weight,
+            Because::NotListening,
+        )
+        .tight(tight),
+    );
+}

@@ -1,0 +1,82 @@
+//! `sidecar-exited-first`: the pod was being deleted, its app alive, its proxy ended (C2).
+//!
+//! Inbound requests are then refused at the pod's address or cut by the proxy's end, which looks
+//! like `endpoint-propagation` or `in-flight-cut` until the app's end is compared.
+
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene, still_routed};
+use crate::attribution::case::{LinkKind, Shape};
+use crate::attribution::scene::{How, Pod, SAME, overlap};
+use crate::evidence::{Interval, RunOffset};
+
+pub(super) fn explain(
+    _scene: &Scene<'_>,
+    case: &Case<'_>,
+    index: usize,
+    pod: &Pod,
+    found: &mut Vec<Hypothesis>,
+) {
+    let Shape::Link(link) = case.shape else {
+        return;
+    };
+    let (Some(proxy), Some(_)) = (pod.proxy_end, pod.sidecar) else {
+        return;
+    };
+    if link.hop != Hop::Pod || proxy.how == How::Killed {
+        return;
+    }
+    let (end, sent) = (case.end, case.sent());
+    let alive = alive_at(pod, end);
+    if alive <= 0.0 {
+        return;
+    }
+    let (fits, because) = match link.kind {
+        LinkKind::Refused => {
+            let from = Interval {
+                lo: RunOffset(proxy.at.lo.0 - SAME / 4),
+                hi: RunOffset(i64::MAX),
+            };
+            let fits = from
+                .intersect(Interval::between(case.attempt.lo, end))
+                .is_some();
+            (f64::from(u8::from(fits)), Because::ProxyGone)
+        }
+        LinkKind::Vanished => return,
+        LinkKind::Cut if link.fast && link.reused == Some(true) => return,
+        LinkKind::Cut => {
+            let near = Interval {
+                lo: RunOffset(proxy.at.lo.0 - SAME),
+                hi: RunOffset(proxy.at.hi.0 + SAME),
+            };
+            let fits = near.intersect(Interval::between(end, end)).is_some();
+            (f64::from(u8::from(fits)), Because::ProxyEnded)
+        }
+    };
+    let weight = 2.0 * fits * alive * still_routed(pod, sent);
+    if weight > 0.0 {
+        let tight = alive >= 1.0 && (link.kind == LinkKind::Cut || proxy.at.hi <= end);
+        found.push(
+            Hypothesis::new(
+                Cause::SidecarExitedFirst,
+                Some(index),
+                Hop::Pod,
+                weight,
+                because,
+            )
+            .tight(tight),
+        );
+    }
+}
+
+/// How surely the app was alive at an instant.
+fn alive_at(pod: &Pod, at: RunOffset) -> f64 {
+    match pod.app_end {
+        Some(end) => overlap(
+            end.at,
+            Interval {
+                lo: RunOffset(at.0 + SAME / 2),
+                hi: RunOffset(i64::MAX),
+            },
+        ),
+        None => 1.0,
+    }
+}

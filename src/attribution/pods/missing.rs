@@ -1,0 +1,45 @@
+//! Which evidence about a pod was not seen?
+
+use crate::attribution::Missing;
+use crate::attribution::scene::{Pod, Scene};
+use crate::evidence::Interval;
+
+/// What a gate that needs it must call inconclusive.
+pub(super) fn of(scene: &Scene<'_>, pod: &Pod, window: Option<Interval>) -> Vec<Missing> {
+    let mut found = Vec::new();
+    let span = window.unwrap_or(Interval {
+        lo: pod.life.first_seen,
+        hi: pod.life.last_seen,
+    });
+    if pod.life.unseen || scene.blind("pods", span) {
+        found.push(Missing::Pods);
+    }
+    if scene.timeline.run.service.is_some()
+        && (!scene.endpoints.seen || scene.blind("endpointslices", span))
+    {
+        found.push(Missing::Slices);
+    }
+    if !pod.log.seen && scene.no_log(&pod.life.name, &pod.log.container) {
+        found.push(Missing::AppLogs);
+    }
+    if let Some(spec) = pod.life.sidecar()
+        && scene.no_log(&pod.life.name, &spec.name)
+        && scene.timeline.log(&pod.life.name, &spec.name).is_none()
+    {
+        found.extend([Missing::AgentLogs, Missing::AccessLogs]);
+    }
+    if pod.deleted.is_some() && exit_code_unseen(pod) {
+        found.push(Missing::ExitCodes);
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The pod is gone, and how its app or its proxy ended was never shown.
+fn exit_code_unseen(pod: &Pod) -> bool {
+    let ended = |name: &str| pod.life.end_of(name).is_some();
+    let app = pod.life.app().is_none_or(|app| ended(&app.name));
+    let proxy = pod.life.sidecar().is_none_or(|proxy| ended(&proxy.name));
+    pod.life.removed.is_some() && !(app && proxy)
+}

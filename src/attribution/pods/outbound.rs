@@ -1,0 +1,80 @@
+//! Which calls of a terminating pod were lost that its client never sees (design 6)?
+//!
+//! A line of an app container, stamped between its proxy's end and its own, that matches one of the
+//! outbound patterns, is one lost call. The same lines outside that span are blamed on nobody.
+
+use super::sidecar::Lead;
+use super::{line, shows};
+use crate::attribution::Evidence;
+use crate::attribution::scene::{Pod, Scene};
+use crate::evidence::Role;
+use regex::{RegexSet, RegexSetBuilder};
+
+/// What a pod lost.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    pub(super) lost: u64,
+    pub(super) elsewhere: u64,
+    pub(super) evidence: Vec<Evidence>,
+}
+
+/// The patterns of the plan, whatever their case; one that is no regular expression is left out
+/// (a scenario that has one is refused before it runs).
+pub(super) fn patterns(patterns: &[String]) -> RegexSet {
+    let valid = patterns
+        .iter()
+        .filter(|pattern| regex::Regex::new(pattern).is_ok());
+    RegexSetBuilder::new(valid)
+        .case_insensitive(true)
+        .build()
+        .unwrap_or_else(|_| RegexSet::empty())
+}
+
+/// Counts the lost calls; `None` where the app's log was not seen.
+pub(super) fn of(
+    scene: &Scene<'_>,
+    pod: &Pod,
+    lead: Option<Lead>,
+    patterns: &RegexSet,
+) -> Option<Lost> {
+    let mut found = Lost::default();
+    let apps = pod
+        .life
+        .containers
+        .iter()
+        .filter(|spec| spec.role == Role::App);
+    let mut first = None;
+    for spec in apps {
+        let Some(log) = scene.timeline.log(&pod.life.name, &spec.name) else {
+            if scene.no_log(&pod.life.name, &spec.name) {
+                return None;
+            }
+            continue;
+        };
+        for entry in &log.lines {
+            if !patterns.is_match(&entry.text) {
+                continue;
+            }
+            let within = pod.deleted.is_some()
+                && lead
+                    .zip(entry.stamp)
+                    .is_some_and(|(lead, stamp)| stamp >= lead.proxy.0 && stamp <= lead.app.1);
+            if within {
+                found.lost += 1;
+                first.get_or_insert((spec.name.as_str(), entry));
+            } else {
+                found.elsewhere += 1;
+            }
+        }
+    }
+    if let Some((container, entry)) = first {
+        let text = format!(
+            "{} calls failed after the proxy's end; the first of them",
+            found.lost
+        );
+        let mut shown = shows(pod.proxy_end.map(|end| end.at), text, Vec::new());
+        shown.line = line(&pod.life.name, container, &entry.text);
+        found.evidence.push(shown);
+    }
+    Some(found)
+}

@@ -1,0 +1,247 @@
+//! What happened around the failures, as far as the record lets us know?
+//!
+//! [`Scene`] holds everything that explainers ask: the target's pods with their decisive instants
+//! as intervals on the harness's clock, the Service's endpoints, the clocks' offsets, who the
+//! clients are, and where the record is blind. It is built once and only read afterwards.
+
+mod app_log;
+mod baseline;
+mod pod;
+mod span;
+
+pub(super) use app_log::AppLog;
+pub(super) use baseline::Baseline;
+pub(super) use pod::{Crash, End, How, Pod, Reaction, SAME};
+pub(super) use span::overlap;
+
+use crate::evidence::{
+    ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent, PodLife,
+    RunOffset, Timeline, object_constraints, pod_events, replica_set_owners,
+};
+use crate::scenario::{ObservePlan, Plan};
+use std::collections::{BTreeMap, HashMap};
+
+/// The record, arranged for questions.
+pub(super) struct Scene<'a> {
+    pub(super) timeline: &'a Timeline,
+    /// The target's pods.
+    pub(super) pods: Vec<Pod>,
+    /// Pods by name; a StatefulSet reuses names, so the newest comes last.
+    pub(super) by_name: HashMap<String, Vec<usize>>,
+    pub(super) endpoints: EndpointHistory,
+    pub(super) offsets: ClockOffsets,
+    pub(super) clients: BTreeMap<String, ClientInfo>,
+    pub(super) baseline: Baseline,
+    pub(super) harness: Vec<Harness>,
+    pub(super) observe: ObservePlan,
+    blind: Vec<(String, Interval)>,
+    /// Nodes whose Ready condition was lost, and when.
+    pub(super) lost_nodes: Vec<(String, Interval)>,
+}
+
+impl<'a> Scene<'a> {
+    /// Arranges the record.
+    pub(super) fn new(timeline: &'a Timeline) -> Self {
+        let lives = target_pods(timeline);
+        let service = timeline.run.service.as_deref();
+        let endpoints = EndpointHistory::of(timeline, service);
+        let blind = blind(timeline);
+        let logs: Vec<AppLog> = lives
+            .iter()
+            .map(|life| AppLog::of(timeline, life))
+            .collect();
+        let answers = pod::answers(timeline);
+        let mut constraints = object_constraints(timeline, &lives);
+        for (life, log) in lives.iter().zip(&logs) {
+            app_log::constraints(
+                timeline,
+                life,
+                log,
+                answers.get(&life.name),
+                &mut constraints,
+            );
+        }
+        let offsets = ClockOffsets::solve(timeline, &constraints);
+        let mut events = pod_events(timeline);
+        let pods: Vec<Pod> = lives
+            .into_iter()
+            .zip(logs)
+            .map(|(life, log)| {
+                let events: Vec<PodEvent> = events.remove(&life.uid).unwrap_or_default();
+                let answers = answers.get(&life.name).cloned().unwrap_or_default();
+                Pod::new(life, log, answers, events, &offsets, &endpoints)
+            })
+            .collect();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, pod) in pods.iter().enumerate() {
+            by_name
+                .entry(pod.life.name.clone())
+                .or_default()
+                .push(index);
+        }
+        Self {
+            timeline,
+            pods,
+            by_name,
+            endpoints,
+            offsets,
+            clients: clients(timeline),
+            baseline: Baseline::of(timeline),
+            harness: harness(timeline),
+            observe: observe_plan(timeline),
+            lost_nodes: lost_nodes(timeline),
+            blind,
+        }
+    }
+
+    /// The record saw nothing of `what` at some time within `span`.
+    pub(super) fn blind(&self, what: &str, span: Interval) -> bool {
+        self.blind
+            .iter()
+            .any(|(name, gap)| name == what && gap.intersect(span).is_some())
+    }
+
+    /// The pod of that name that was there at `at`.
+    pub(super) fn pod_named(&self, name: &str, at: RunOffset) -> Option<usize> {
+        let indices = self.by_name.get(name)?;
+        let alive = |index: &&usize| {
+            let pod = &self.pods[**index];
+            pod.life.first_seen <= at || pod.life.initial
+        };
+        indices
+            .iter()
+            .rev()
+            .find(alive)
+            .or(indices.first())
+            .copied()
+    }
+
+    /// The record says that it has no log of this container.
+    pub(super) fn no_log(&self, pod: &str, container: &str) -> bool {
+        let what = format!("logs/{pod}/{container}");
+        self.blind
+            .iter()
+            .any(|(name, _)| *name == what || name == "logs")
+    }
+
+    /// The agent's announcement of the proxy's end, epoch nanoseconds by the node's clock.
+    pub(super) fn proxy_end_stamp(&self, pod: &Pod) -> Option<i64> {
+        let spec = pod.life.sidecar()?;
+        let log = self.timeline.log(&pod.life.name, &spec.name)?;
+        log.lines
+            .iter()
+            .rev()
+            .find(|line| line.text.contains("Aborting proxy"))
+            .and_then(|line| line.stamp)
+    }
+
+    /// The last instant of the record.
+    pub(super) fn last(&self) -> RunOffset {
+        self.timeline
+            .events
+            .iter()
+            .map(|event| event.at.hi)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// The pods of the workload, and those that the Service's slices list.
+fn target_pods(timeline: &Timeline) -> Vec<PodLife> {
+    let owners = replica_set_owners(timeline);
+    let lives = PodLife::all(timeline);
+    match timeline.run.workload.as_deref() {
+        Some(workload) => lives
+            .into_iter()
+            .filter(|life| life.belongs_to(workload, &owners))
+            .collect(),
+        None => lives,
+    }
+}
+
+fn blind(timeline: &Timeline) -> Vec<(String, Interval)> {
+    let (first, last) = (RunOffset(i64::MIN), RunOffset(i64::MAX));
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Blind(gap) => {
+                let span = Interval {
+                    lo: gap.from.unwrap_or(first),
+                    hi: gap.to.unwrap_or(last),
+                };
+                Some((gap.what.clone(), span))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn clients(timeline: &Timeline) -> BTreeMap<String, ClientInfo> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Client(client) => Some((client.name.clone(), client.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn harness(timeline: &Timeline) -> Vec<Harness> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Harness(harness) => Some(harness.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The patterns of the plan; the defaults where the run has none.
+fn observe_plan(timeline: &Timeline) -> ObservePlan {
+    serde_json::from_value::<Plan>(timeline.run.plan.clone())
+        .map(|plan| plan.observe)
+        .unwrap_or_default()
+}
+
+fn lost_nodes(timeline: &Timeline) -> Vec<(String, Interval)> {
+    let mut ready: HashMap<String, RunOffset> = HashMap::new();
+    let mut lost = Vec::new();
+    for event in &timeline.events {
+        let EventKind::Object {
+            resource: crate::evidence::Resource::Nodes,
+            object,
+            ..
+        } = &event.kind
+        else {
+            continue;
+        };
+        let Some(name) = object
+            .pointer("/metadata/name")
+            .and_then(|name| name.as_str())
+        else {
+            continue;
+        };
+        let conditions = object
+            .pointer("/status/conditions")
+            .and_then(|all| all.as_array());
+        let is_ready = conditions.into_iter().flatten().find_map(|condition| {
+            (condition.get("type")?.as_str()? == "Ready")
+                .then(|| condition.get("status").and_then(|status| status.as_str()) == Some("True"))
+        });
+        match is_ready {
+            Some(true) => {
+                ready.insert(name.to_owned(), event.at.hi);
+            }
+            Some(false) => {
+                let from = ready.get(name).copied().unwrap_or(RunOffset(i64::MIN));
+                let span = Interval::between(from, event.at.hi);
+                lost.push((name.to_owned(), span));
+            }
+            None => {}
+        }
+    }
+    lost
+}

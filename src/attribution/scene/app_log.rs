@@ -1,0 +1,240 @@
+//! What does an app's own log say about its life?
+//!
+//! Apps word it freely, so lines are recognised by what such lines have in common in many
+//! languages and frameworks, never by one app's text.
+
+use crate::evidence::{Clock, Constraint, Interval, LogLine, PodLife, Timeline, WATCH_LATENCY};
+use regex::RegexSet;
+use std::sync::LazyLock;
+
+use super::pod::Answers;
+
+/// Lines that tell of a signal or of a shutdown that has begun or ended.
+static SHUTDOWN: LazyLock<RegexSet> = LazyLock::new(|| {
+    RegexSet::new([
+        r"(?i)\bsig(term|int|quit)\b",
+        r"(?i)\b(caught|received|got|handling|trapped?)\b.{0,24}\b(signal|term(inate|ination)?|interrupt)\b",
+        r"(?i)\bsignal\b.{0,12}\b(15|2|3|terminated|received|caught)\b",
+        r"(?i)\bshut(ting)?[ -]?down\b",
+        r"(?i)\bgraceful(ly)?\b",
+        r"(?i)\bdrain(ing|ed)?\b",
+        r"(?i)\b(stopping|terminating|exiting|quitting|finishing)\b",
+        r"(?i)\b(server|service|worker|application|app|process|listener|container|context|connector)\b.{0,24}\b(stopped|closed|closing|exited|stops|halted|destroyed)\b",
+        r"(?i)\b(closing|closed|stopped)\b.{0,24}\b(server|listener|socket|connections?|pool|application|context)\b",
+        r"(?i)\bgoodbye\b|\bbye\b",
+    ])
+    .expect("the patterns are constants")
+});
+
+/// Lines that tell that the app accepts connections.
+static LISTENING: LazyLock<RegexSet> = LazyLock::new(|| {
+    RegexSet::new([
+        r"(?i)\blisten(ing|s)?\b",
+        r"(?i)\b(started|running|serving|accepting|ready|up)\b.{0,40}\b(port|on|at|connections|requests|http|https|server)\b",
+        r"(?i)\b(server|application|service|app)\b.{0,24}\b(started|running|ready|up)\b",
+        r"(?i)\bstarted\b.{0,40}\bin\b.{0,12}\b(seconds|ms|s)\b",
+        r"(?i)\b(http|tcp|grpc)\b.{0,24}\bstarted\b",
+    ])
+    .expect("the patterns are constants")
+});
+
+/// The facts of one app container's log.
+#[derive(Clone, Debug, Default)]
+pub(in crate::attribution) struct AppLog {
+    /// The container.
+    pub(in crate::attribution) container: String,
+    /// The record has the log, and it holds at least one line.
+    pub(in crate::attribution) seen: bool,
+    /// Lines that tell of a shutdown: index, stamp (epoch nanoseconds of the node's clock).
+    pub(in crate::attribution) shutdown: Vec<(usize, i64)>,
+    /// Lines that tell that it listens.
+    pub(in crate::attribution) listening: Vec<(usize, i64)>,
+    /// The stamp of its last line.
+    pub(in crate::attribution) last: Option<i64>,
+}
+
+impl AppLog {
+    /// Reads the log of the pod's app container.
+    pub(in crate::attribution) fn of(timeline: &Timeline, life: &PodLife) -> Self {
+        let Some(app) = life.app() else {
+            return Self::default();
+        };
+        let mut found = Self {
+            container: app.name.clone(),
+            ..Self::default()
+        };
+        let Some(log) = timeline.log(&life.name, &app.name) else {
+            return found;
+        };
+        found.seen = !log.lines.is_empty();
+        for (index, line) in log.lines.iter().enumerate() {
+            found.read(index, line);
+        }
+        found
+    }
+
+    fn read(&mut self, index: usize, line: &LogLine) {
+        let Some(stamp) = line.stamp else {
+            return;
+        };
+        self.last = Some(stamp);
+        if SHUTDOWN.is_match(&line.text) {
+            self.shutdown.push((index, stamp));
+        } else if LISTENING.is_match(&line.text) {
+            self.listening.push((index, stamp));
+        }
+    }
+}
+
+/// What a log's lines say about the node's clock: an app that answered was listening before; it
+/// shuts down after its deletion; it is silent once its end was seen.
+pub(super) fn constraints(
+    timeline: &Timeline,
+    life: &PodLife,
+    log: &AppLog,
+    answers: Option<&Answers>,
+    found: &mut Vec<Constraint>,
+) {
+    let Some(node) = &life.node else {
+        return;
+    };
+    let clock = || Clock::Node(node.clone());
+    let wall = |at: crate::evidence::RunOffset| timeline.run.started_at + at.0;
+    let app = log.container.as_str();
+    let single = life
+        .starts
+        .iter()
+        .filter(|start| start.container == app)
+        .count()
+        <= 1
+        && life.ends.iter().filter(|end| end.container == app).count() <= 1;
+    if let (Some(answers), Some((_, stamp))) = (answers, log.listening.first())
+        && let Some(answered) = answers.earliest_end
+    {
+        let method = "answers that name a pod against its own log";
+        found.push(Constraint::stamped_before(
+            clock(),
+            *stamp,
+            wall(answered),
+            method,
+        ));
+    }
+    if !single {
+        return;
+    }
+    let end = life
+        .ends
+        .iter()
+        .find(|end| end.container == app && !end.before_run);
+    if let (Some(end), Some(stamp)) = (end, log.last) {
+        let method = "an app's last line against the arrival of its end";
+        found.push(Constraint::stamped_before(
+            clock(),
+            stamp,
+            wall(end.seen),
+            method,
+        ));
+    }
+    if let (Some(end), Some(answers)) = (end, answers)
+        && let (Some(finished), Some(sent)) = (end.finished, answers.latest_sent)
+    {
+        let method = "answers that name a pod against the end of its container";
+        let floor = crate::evidence::FLOOR;
+        found.push(Constraint::stamped_after(
+            clock(),
+            finished,
+            floor,
+            wall(sent),
+            false,
+            method,
+        ));
+    }
+    if !life.initial
+        && let Some((_, stamp)) = log.listening.first()
+    {
+        let method = "apps listen after their pod is created";
+        let known = wall(life.first_seen) - WATCH_LATENCY;
+        found.push(Constraint::stamped_after(
+            clock(),
+            *stamp,
+            0,
+            known,
+            true,
+            method,
+        ));
+    }
+    if let (Some(deletion), Some((_, stamp))) = (&life.deletion, log.shutdown.first())
+        && !life.going_before_run
+        && !life.unseen
+        && log.shutdown.len() <= 8
+    {
+        let method = "apps shut down after their pod's deletion";
+        let known = wall(deletion.seen) - WATCH_LATENCY;
+        found.push(Constraint::stamped_after(
+            clock(),
+            *stamp,
+            0,
+            known,
+            true,
+            method,
+        ));
+    }
+}
+
+/// Where a line of the app's log lies on the harness's clock.
+pub(in crate::attribution) fn place(
+    offsets: &crate::evidence::ClockOffsets,
+    node: Option<&str>,
+    stamp: i64,
+) -> Option<Interval> {
+    offsets.place(&Clock::Node(node?.to_owned()), stamp, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shutdown_lines_of_many_apps_are_recognised() {
+        for line in [
+            "received SIGTERM",
+            "2026/11/24 15:20:31 caught signal terminated, shutting down",
+            "Commencing graceful shutdown. Waiting for active requests to complete",
+            "[INFO] Handling signal: term",
+            "Shutting down server...",
+            "INFO: Waiting for application shutdown.",
+            "signal 15 (SIGTERM) received from 1, exiting",
+            "Stopping service [Tomcat]",
+            "server closed",
+            "level=info msg=\"draining connections\"",
+            "{\"level\":\"info\",\"msg\":\"got interrupt signal\"}",
+        ] {
+            assert!(SHUTDOWN.is_match(line), "{line}");
+        }
+        for line in [
+            "listening on :8080",
+            "GET /healthz 200",
+            "notify 3 failed: connection refused",
+            "fatal: cannot continue",
+            "Signature verified",
+        ] {
+            assert!(!SHUTDOWN.is_match(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn listening_lines_of_many_apps_are_recognised() {
+        for line in [
+            "listening on :8080",
+            "Tomcat started on port 8080 (http)",
+            "Started DemoApplication in 2.5 seconds (process running for 3)",
+            "INFO: Uvicorn running on http://0.0.0.0:8000",
+            "Server ready",
+            "[1] [INFO] Listening at: http://0.0.0.0:8000 (1)",
+            "now serving on 0.0.0.0:80",
+        ] {
+            assert!(LISTENING.is_match(line), "{line}");
+        }
+        assert!(!LISTENING.is_match("GET / 200 3ms"));
+    }
+}

@@ -1,0 +1,486 @@
+//! When did a pod's decisive instants fall (facts 5.2), each as an interval on the harness's clock?
+
+use super::app_log::{self, AppLog};
+use crate::attribution::SidecarKind;
+use crate::evidence::{
+    Clock, ClockOffsets, ContainerEnd, EndpointHistory, EventKind, FLOOR, Interval, PodEvent,
+    PodLife, Role, RunOffset, Timeline, WATCH_LATENCY,
+};
+use std::collections::HashMap;
+
+/// What clients know of a pod from answers that name it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::attribution) struct Answers {
+    /// It answered by then.
+    pub(in crate::attribution) earliest_end: Option<RunOffset>,
+    /// It was alive at least until this sending.
+    pub(in crate::attribution) latest_sent: Option<RunOffset>,
+    /// It accepted a connection after this sending.
+    pub(in crate::attribution) latest_sent_new: Option<RunOffset>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::attribution) enum How {
+    /// By itself, with this code, the pod being deleted.
+    Exited(i32),
+    /// By SIGKILL at the end of the grace period.
+    Killed,
+    /// Without a deletion, with this code.
+    Crashed(i32),
+    /// It is over, but its exit code was not seen.
+    Unknown,
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::attribution) struct End {
+    pub(in crate::attribution) at: Interval,
+    pub(in crate::attribution) how: How,
+    /// The event that showed it, where one did.
+    pub(in crate::attribution) event: Option<u64>,
+}
+
+/// An end without a deletion, until the pod serves again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::attribution) struct Crash {
+    pub(in crate::attribution) at: Interval,
+    /// It serves again at some time in this interval; absent: not in this run.
+    pub(in crate::attribution) back: Option<Interval>,
+    pub(in crate::attribution) code: i32,
+    /// The mesh's proxy crashed, not the app.
+    pub(in crate::attribution) proxy: bool,
+    pub(in crate::attribution) event: u64,
+}
+
+/// Did the app react to its SIGTERM?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::attribution) enum Reaction {
+    /// A line of its log, by index, tells of it.
+    Logged(usize),
+    /// Its log was seen and tells of none.
+    Silent,
+    /// Its log was not seen.
+    Unknown,
+}
+
+/// One pod of the target.
+#[derive(Debug)]
+pub(in crate::attribution) struct Pod {
+    pub(in crate::attribution) life: PodLife,
+    pub(in crate::attribution) log: AppLog,
+    pub(in crate::attribution) answers: Answers,
+    pub(in crate::attribution) events: Vec<PodEvent>,
+    pub(in crate::attribution) sidecar: Option<SidecarKind>,
+    /// The deletion request.
+    pub(in crate::attribution) deleted: Option<Interval>,
+    /// The event that showed the deletion.
+    pub(in crate::attribution) deleted_event: Option<u64>,
+    /// The end of the app of a pod that was being deleted.
+    pub(in crate::attribution) app_end: Option<End>,
+    /// The end of the proxy of a pod that was being deleted.
+    pub(in crate::attribution) proxy_end: Option<End>,
+    /// The app stopped accepting somewhere in here, the pod being deleted.
+    pub(in crate::attribution) stopped: Option<Interval>,
+    /// It listened for the first time somewhere in here.
+    pub(in crate::attribution) listened: Option<Interval>,
+    /// Slices showed it as ready from this arrival on.
+    pub(in crate::attribution) routed: Option<RunOffset>,
+    /// Slices showed it as not ready any more from this arrival on.
+    pub(in crate::attribution) withdrawn: Option<RunOffset>,
+    /// Its object or its endpoint was gone at the latest by then.
+    pub(in crate::attribution) gone: Option<RunOffset>,
+    pub(in crate::attribution) crashes: Vec<Crash>,
+    pub(in crate::attribution) reaction: Reaction,
+}
+
+/// How far apart two instants may be and still count as the same: scheduling and the kernel's
+/// notice to the other end.
+pub(in crate::attribution) const SAME: i64 = 60_000_000;
+
+/// A container that ends this much before the end of the grace period was not killed by it.
+const GRACE_TOLERANCE: i64 = 1_000_000_000;
+
+impl Pod {
+    pub(super) fn new(
+        life: PodLife,
+        log: AppLog,
+        answers: Answers,
+        events: Vec<PodEvent>,
+        offsets: &ClockOffsets,
+        endpoints: &EndpointHistory,
+    ) -> Self {
+        let mut pod = Self {
+            sidecar: life.sidecar().map(|spec| match spec.role {
+                Role::NativeSidecar => SidecarKind::Native,
+                _ => SidecarKind::Classic,
+            }),
+            deleted: None,
+            deleted_event: None,
+            app_end: None,
+            proxy_end: None,
+            stopped: None,
+            listened: None,
+            routed: endpoints.first_ready(&life.uid).map(|change| change.seen),
+            withdrawn: endpoints.withdrawn(&life.uid).map(|change| change.seen),
+            gone: None,
+            crashes: Vec::new(),
+            reaction: Reaction::Unknown,
+            life,
+            log,
+            answers,
+            events,
+        };
+        pod.place_deletion(offsets, endpoints);
+        pod.place_ends(offsets, endpoints);
+        pod.place_start(offsets);
+        pod.place_crashes(offsets);
+        pod.place_reaction(offsets);
+        pod
+    }
+
+    fn clock(&self) -> Option<Clock> {
+        self.life.node.clone().map(Clock::Node)
+    }
+
+    /// A stamp of the pod's node on the harness's clock.
+    fn place(&self, offsets: &ClockOffsets, stamp: i64, floor: i64) -> Option<Interval> {
+        offsets.place(&self.clock()?, stamp, floor)
+    }
+
+    fn place_deletion(&mut self, offsets: &ClockOffsets, endpoints: &EndpointHistory) {
+        if self.life.going_before_run {
+            let at = self.life.first_seen;
+            self.deleted = Some(Interval {
+                lo: RunOffset(i64::MIN / 2),
+                hi: at,
+            });
+            return;
+        }
+        let terminating = endpoints.terminating(&self.life.uid);
+        let usual = |seen: RunOffset| Interval {
+            lo: RunOffset(seen.0 - 4 * WATCH_LATENCY),
+            hi: seen,
+        };
+        if let Some(deletion) = &self.life.deletion {
+            self.deleted_event = Some(deletion.event);
+            let arrival = if self.life.unseen {
+                // The gap hides when it was; the slices may tell.
+                match terminating {
+                    Some(change) => usual(change.seen),
+                    None => Interval {
+                        lo: RunOffset(deletion.seen.0 - deletion.grace),
+                        hi: deletion.seen,
+                    },
+                }
+            } else {
+                usual(deletion.seen)
+            };
+            let stamped = offsets.place(&Clock::Apiserver, deletion.requested, FLOOR);
+            self.deleted = stamped
+                .and_then(|stamped| stamped.intersect(arrival))
+                .or(Some(arrival));
+            return;
+        }
+        if let Some(change) = terminating {
+            self.deleted = Some(usual(change.seen));
+            self.deleted_event = Some(change.event);
+        } else if self.life.unseen
+            && let Some(removed) = self.life.removed
+        {
+            self.deleted = Some(removed);
+        }
+    }
+
+    fn place_ends(&mut self, offsets: &ClockOffsets, endpoints: &EndpointHistory) {
+        let left_slices = endpoints.gone(&self.life.uid).map(|change| change.seen);
+        let removed = self.life.removed.map(|removed| removed.hi);
+        self.gone = match (left_slices, removed) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let Some(deleted) = self.deleted else {
+            return;
+        };
+        if let Some(app) = self.life.app() {
+            let name = app.name.clone();
+            self.app_end = self.end(&name, deleted, offsets, true);
+        }
+        if let Some(proxy) = self.life.sidecar() {
+            let name = proxy.name.clone();
+            self.proxy_end = self.end(&name, deleted, offsets, false);
+        }
+        if let Some(end) = &self.app_end {
+            let lo = self
+                .answers
+                .latest_sent_new
+                .map_or(deleted.lo, |sent| sent.max(deleted.lo));
+            self.stopped = Some(Interval {
+                lo: lo.min(end.at.hi),
+                hi: end.at.hi,
+            });
+        } else if self.life.deletion.is_some() || self.gone.is_some() {
+            self.stopped = Some(Interval {
+                lo: deleted.lo,
+                hi: self.gone.unwrap_or(RunOffset(i64::MAX)),
+            });
+        }
+    }
+
+    /// The end of a container that belongs to the deletion, as narrow as the record allows.
+    fn end(&self, name: &str, deleted: Interval, offsets: &ClockOffsets, app: bool) -> Option<End> {
+        let seen = self
+            .life
+            .ends
+            .iter()
+            .rev()
+            .find(|end| end.container == name && !end.before_run && end.seen >= deleted.lo);
+        let bound = seen.map(|end| end.seen);
+        let hi = [bound, self.gone].into_iter().flatten().min()?;
+        let mut at = Interval {
+            lo: deleted.lo.min(hi),
+            hi,
+        };
+        if app && let Some(sent) = self.answers.latest_sent {
+            at = at
+                .intersect(Interval {
+                    lo: sent,
+                    hi: at.hi,
+                })
+                .unwrap_or(at);
+        }
+        let finished = seen.and_then(|end| self.place(offsets, end.finished?, FLOOR));
+        if let Some(finished) = finished {
+            at = at.intersect(finished).unwrap_or(at);
+        }
+        if app
+            && let Some(last) = self.log.last
+            && let Some(last) = self.place(offsets, last, 0)
+        {
+            let after = Interval {
+                lo: last.lo,
+                hi: at.hi,
+            };
+            if last.lo <= at.hi {
+                at = at.intersect(after).unwrap_or(at);
+            }
+        }
+        Some(End {
+            at,
+            how: seen.map_or(How::Unknown, |end| self.how(end, at, deleted)),
+            event: seen.map(|end| end.event),
+        })
+    }
+
+    /// A SIGKILL by the kubelet comes at the end of the grace period, or two seconds later where
+    /// the preStop hook used it up (facts 1.3).
+    fn how(&self, end: &ContainerEnd, at: Interval, deleted: Interval) -> How {
+        if end.code != 137 || end.reason == "ContainerStatusUnknown" {
+            return How::Exited(end.code);
+        }
+        if end.reason == "OOMKilled" {
+            return How::Crashed(137);
+        }
+        let lasted = at.hi.0 - deleted.lo.0;
+        if lasted + GRACE_TOLERANCE >= self.grace() {
+            How::Killed
+        } else {
+            How::Crashed(137)
+        }
+    }
+
+    /// The grace period of its deletion, nanoseconds.
+    pub(in crate::attribution) fn grace(&self) -> i64 {
+        self.life
+            .deletion
+            .as_ref()
+            .map_or(self.life.spec_grace, |deletion| {
+                if deletion.grace > 0 {
+                    deletion.grace
+                } else {
+                    self.life.spec_grace
+                }
+            })
+    }
+
+    fn place_start(&mut self, offsets: &ClockOffsets) {
+        if self.life.initial
+            && self
+                .life
+                .starts
+                .iter()
+                .all(|start| start.seen == self.life.first_seen)
+        {
+            return;
+        }
+        let answered = self.answers.earliest_end;
+        let line = self
+            .log
+            .listening
+            .first()
+            .and_then(|(_, stamp)| self.place(offsets, *stamp, 0));
+        let lo = line.map_or(self.life.first_seen, |line| {
+            line.lo.max(self.life.first_seen)
+        });
+        let hi = [line.map(|line| line.hi), answered]
+            .into_iter()
+            .flatten()
+            .min();
+        if let Some(hi) = hi {
+            self.listened = Some(Interval { lo: lo.min(hi), hi });
+        }
+    }
+
+    fn place_crashes(&mut self, offsets: &ClockOffsets) {
+        let mut crashes = Vec::new();
+        for end in self.life.ends.iter().filter(|end| !end.before_run) {
+            let Some(spec) = self
+                .life
+                .containers
+                .iter()
+                .find(|spec| spec.name == end.container)
+            else {
+                continue;
+            };
+            if spec.role == Role::Init || self.belongs_to_deletion(end) {
+                continue;
+            }
+            let mut at = Interval {
+                lo: self.life.first_seen,
+                hi: end.seen,
+            };
+            if let Some(finished) = end
+                .finished
+                .and_then(|stamp| self.place(offsets, stamp, FLOOR))
+            {
+                at = at.intersect(finished).unwrap_or(at);
+            }
+            crashes.push(Crash {
+                at,
+                back: self.back(end, offsets),
+                code: end.code,
+                proxy: spec.role != Role::App,
+                event: end.event,
+            });
+        }
+        self.crashes = crashes;
+    }
+
+    /// The end of a container after its pod's deletion was requested.
+    fn belongs_to_deletion(&self, end: &ContainerEnd) -> bool {
+        let Some(deleted) = self.deleted else {
+            return false;
+        };
+        let restarted = self.life.starts.iter().any(|start| {
+            start.container == end.container
+                && end
+                    .finished
+                    .is_some_and(|finished| start.started >= finished)
+                && end.started != Some(start.started)
+        });
+        end.seen >= deleted.lo && !restarted
+    }
+
+    /// When a container that ended served again.
+    fn back(&self, end: &ContainerEnd, offsets: &ClockOffsets) -> Option<Interval> {
+        let finished = end.finished?;
+        let start = self.life.starts.iter().find(|start| {
+            start.container == end.container
+                && start.started >= finished
+                && end.started != Some(start.started)
+        })?;
+        let line = self
+            .log
+            .listening
+            .iter()
+            .find(|(_, stamp)| *stamp >= finished)
+            .and_then(|(_, stamp)| self.place(offsets, *stamp, 0));
+        let ready = self
+            .life
+            .ready
+            .iter()
+            .find(|(seen, ready, _)| *ready && *seen >= end.seen)
+            .map(|(seen, _, _)| *seen);
+        let started = self.place(offsets, start.started, FLOOR);
+        let lo = line
+            .map(|line| line.lo)
+            .or(started.map(|started| started.lo));
+        // A new list may show the restart and the readiness in one state.
+        let hi = line
+            .map(|line| line.hi)
+            .or(ready)
+            .unwrap_or(RunOffset(i64::MAX));
+        Some(Interval {
+            lo: lo.unwrap_or(end.seen).min(hi),
+            hi,
+        })
+    }
+
+    fn place_reaction(&mut self, offsets: &ClockOffsets) {
+        if !self.log.seen {
+            return;
+        }
+        self.reaction = Reaction::Silent;
+        let Some(deleted) = self.deleted else {
+            return;
+        };
+        for (index, stamp) in &self.log.shutdown {
+            let after = self
+                .place(offsets, *stamp, 0)
+                .is_none_or(|at| at.hi.0 + SAME >= deleted.lo.0);
+            if after {
+                self.reaction = Reaction::Logged(*index);
+                return;
+            }
+        }
+    }
+
+    /// The process that takes connections from outside: the proxy, or the app where there is none.
+    pub(in crate::attribution) fn front_end(&self) -> Option<End> {
+        if self.sidecar.is_some() {
+            self.proxy_end
+        } else {
+            self.app_end
+        }
+    }
+
+    /// The first line of its log that tells of a shutdown after the deletion, on the harness's clock.
+    pub(in crate::attribution) fn reacted_at(&self, offsets: &ClockOffsets) -> Option<Interval> {
+        let Reaction::Logged(index) = self.reaction else {
+            return None;
+        };
+        let (_, stamp) = self.log.shutdown.iter().find(|(line, _)| *line == index)?;
+        app_log::place(offsets, self.life.node.as_deref(), *stamp)
+    }
+
+    /// It has a readiness probe on its app, so that slices show it as ready only once it listens.
+    pub(in crate::attribution) fn probed(&self) -> bool {
+        self.life.app().is_some_and(|app| app.readiness_probe)
+    }
+}
+
+/// What clients know of each pod, by its name.
+pub(super) fn answers(timeline: &Timeline) -> HashMap<String, Answers> {
+    let mut found: HashMap<String, Answers> = HashMap::new();
+    for event in &timeline.events {
+        let EventKind::Requests(counts) = &event.kind else {
+            continue;
+        };
+        let (Some(pod), true) = (&counts.pod, counts.ok > 0) else {
+            continue;
+        };
+        let answers = found.entry(pod.clone()).or_default();
+        answers.latest_sent = answers.latest_sent.max(counts.latest_sent);
+        if counts.connection == crate::evidence::ConnectionKind::New {
+            answers.latest_sent_new = answers.latest_sent_new.max(counts.latest_sent);
+        }
+        if let Some(end) = counts.earliest_end {
+            answers.earliest_end = Some(
+                answers
+                    .earliest_end
+                    .map_or(end, |earliest| earliest.min(end)),
+            );
+        }
+    }
+    found
+}

@@ -1,0 +1,345 @@
+//! How is an explanation put into words that a reader can check?
+//!
+//! Every sentence carries its figures and the numbers of the events that show them. Words are made
+//! only for the explanation that won and for its best competitor.
+
+use super::case::{Case, Link, LinkKind, Shape};
+use super::explain::{Because, Hypothesis, context, says};
+use super::scene::{Pod, Reaction, Scene};
+use super::{Cause, Evidence, Hop, RunnerUp, Stance};
+use crate::evidence::Interval;
+
+/// What the failure itself shows.
+pub(super) fn case(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Evidence> {
+    let elapsed = seconds(case.end.0 - case.sent().0);
+    let text = match case.shape {
+        Shape::Link(link) => link_text(case, link, &elapsed),
+        Shape::AppReply(code) => format!("the app answered {code} after {elapsed}"),
+        Shape::NobodyChosen => format!("a proxy answered `no healthy upstream` after {elapsed}"),
+        Shape::Overload => "a proxy refused by its circuit breaker".to_owned(),
+        Shape::Config => "a proxy refused by its configuration".to_owned(),
+        Shape::NoAnswer => format!("no answer came within the client's patience of {elapsed}"),
+        Shape::ProxyTimeout => format!("no answer came within a proxy's patience of {elapsed}"),
+        Shape::Local => "the client had no port or file handle left".to_owned(),
+        Shape::Resolve => "the client could not resolve the name".to_owned(),
+        Shape::OwnSidecar => {
+            format!("the client's connection to its own sidecar failed after {elapsed}")
+        }
+        Shape::Other => format!("the request failed in a way of its own after {elapsed}"),
+    };
+    let mut told = vec![context(Some(case.span()), text, vec![case.event])];
+    if let Some(known) = &case.pod {
+        let mut evidence = says(
+            None,
+            format!("{}: `{}`", known.by, scene.pods[known.pod].life.name),
+            vec![case.event],
+        );
+        evidence.line.clone_from(&known.line);
+        told.push(evidence);
+    }
+    told
+}
+
+fn link_text(case: &Case<'_>, link: Link, elapsed: &str) -> String {
+    let connection = match link.reused {
+        Some(true) => format!(
+            "on a kept connection ({} requests before, idle for {})",
+            case.request.connection.requests_before,
+            seconds(case.request.connection.idle)
+        ),
+        Some(false) => "on a new connection".to_owned(),
+        None => "behind a proxy".to_owned(),
+    };
+    let what = match (link.hop, link.kind) {
+        (Hop::ServerSidecar, LinkKind::Refused) => "the pod's proxy found no listener behind it",
+        (Hop::ServerSidecar, LinkKind::Vanished) => {
+            "the pod's proxy got no answer from its app's address"
+        }
+        (Hop::ServerSidecar, LinkKind::Cut) => {
+            "the pod's proxy lost the app's connection before an answer"
+        }
+        (_, LinkKind::Refused) => "refused in connect",
+        (_, LinkKind::Vanished) => "no answer to the connect",
+        (_, LinkKind::Cut) => "established, then ended before an answer",
+    };
+    format!("{what} {connection}, after {elapsed}")
+}
+
+/// What speaks for the explanation that won.
+pub(super) fn hypothesis(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    hypothesis: &Hypothesis,
+    pods: usize,
+) -> Vec<Evidence> {
+    let mut told = Vec::new();
+    let pod = hypothesis.pod.map(|pod| &scene.pods[pod]);
+    if let Some(pod) = pod {
+        told.extend(because(scene, case, hypothesis, pod));
+        if case.pod.is_none() && pods > 1 {
+            let text = format!("{pods} pods fit; the one that fits best is described");
+            told.push(context(None, text, Vec::new()));
+        }
+    } else {
+        told.extend(without_pod(scene, case, hypothesis));
+    }
+    told
+}
+
+fn because(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    hypothesis: &Hypothesis,
+    pod: &Pod,
+) -> Vec<Evidence> {
+    let mut told = Vec::new();
+    let name = &pod.life.name;
+    if let Some(deleted) = pod.deleted {
+        let since = seconds(case.sent().0 - deleted.hi.0);
+        let text =
+            format!("`{name}` was being deleted; the request went out {since} after that was seen");
+        told.push(says(
+            Some(deleted),
+            text,
+            pod.deleted_event.into_iter().collect(),
+        ));
+    }
+    match hypothesis.because {
+        Because::AppStopped | Because::AppEnded | Because::PodGone => {
+            told.extend(end_text(name, "app", pod.app_end));
+        }
+        Because::ProxyGone | Because::ProxyEnded => {
+            told.extend(end_text(name, "proxy", pod.proxy_end));
+            told.extend(end_text(name, "app", pod.app_end));
+        }
+        Because::IdleClosed => {
+            told.extend(end_text(name, "app", pod.front_end()));
+            let text = format!(
+                "the connection was last good {} before the request",
+                seconds(case.request.connection.idle)
+            );
+            told.push(says(None, text, vec![case.event]));
+        }
+        Because::Crashed => told.extend(crash_text(pod, case)),
+        Because::NotListening => {
+            if let Some(routed) = pod.routed {
+                let text = format!("slices showed `{name}` as ready");
+                told.push(says(Some(Interval::point(routed)), text, Vec::new()));
+            }
+            if let Some(listened) = pod.listened {
+                let text = format!("`{name}` listened for the first time");
+                told.push(says(Some(listened), text, Vec::new()));
+            }
+        }
+        Because::NodeLost => told.push(says(
+            None,
+            format!("the node of `{name}` was lost"),
+            Vec::new(),
+        )),
+        Because::Refusal => told.push(says(
+            None,
+            format!("the app of `{name}` was alive and answered by itself"),
+            vec![case.event],
+        )),
+        _ => told.extend(without_pod(scene, case, hypothesis)),
+    }
+    told.extend(reaction_text(scene, pod, hypothesis.cause));
+    told
+}
+
+fn end_text(name: &str, process: &str, end: Option<super::scene::End>) -> Vec<Evidence> {
+    let Some(end) = end else {
+        return Vec::new();
+    };
+    let how = match end.how {
+        super::scene::How::Exited(code) => format!("by itself with code {code}"),
+        super::scene::How::Killed => "by SIGKILL at the end of its grace period".to_owned(),
+        super::scene::How::Crashed(code) => {
+            format!("before the end of its grace period, with code {code}")
+        }
+        super::scene::How::Unknown => "in a way that was not seen".to_owned(),
+    };
+    let text = format!("the {process} of `{name}` ended {how}");
+    vec![says(Some(end.at), text, end.event.into_iter().collect())]
+}
+
+fn crash_text(pod: &Pod, case: &Case<'_>) -> Vec<Evidence> {
+    let crash = pod
+        .crashes
+        .iter()
+        .filter(|crash| crash.at.lo <= case.end)
+        .max_by_key(|crash| crash.at.hi);
+    let Some(crash) = crash else {
+        return Vec::new();
+    };
+    let text = format!(
+        "a container of `{}` ended without a deletion, with code {}",
+        pod.life.name, crash.code
+    );
+    vec![says(Some(crash.at), text, vec![crash.event])]
+}
+
+/// Whether the app reacted to SIGTERM: what tells `grace-exceeded` from `term-signal-unhandled`.
+fn reaction_text(scene: &Scene<'_>, pod: &Pod, cause: Cause) -> Vec<Evidence> {
+    let name = &pod.life.name;
+    let line = |index: usize| {
+        let log = scene.timeline.log(name, &pod.log.container)?;
+        let text = &log.lines.get(index)?.text;
+        Some(format!("{name}/{}: {text}", pod.log.container))
+    };
+    let at = pod.reacted_at(&scene.offsets);
+    match (cause, pod.reaction) {
+        (
+            Cause::GraceExceeded
+            | Cause::InFlightCut
+            | Cause::ShutdownRefusal
+            | Cause::EndpointPropagation,
+            Reaction::Logged(index),
+        ) => {
+            let mut evidence = says(
+                at,
+                format!("the app of `{name}` told of its shutdown"),
+                Vec::new(),
+            );
+            evidence.line = line(index);
+            vec![evidence]
+        }
+        (Cause::TermSignalUnhandled, Reaction::Silent) => vec![says(
+            None,
+            format!("the log of `{name}` has no line about a signal or a shutdown"),
+            Vec::new(),
+        )],
+        _ => Vec::new(),
+    }
+}
+
+fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> Vec<Evidence> {
+    let text = match hypothesis.because {
+        Because::NobodyReady => match scene.endpoints.totals_at(case.sent()) {
+            Some((ready, fallback)) => {
+                format!("slices showed {ready} ready endpoints and {fallback} that could stand in")
+            }
+            None => "no slice was seen".to_owned(),
+        },
+        Because::AsBaseline => format!(
+            "{} requests failed alike before anything was disturbed",
+            scene.baseline.count(case.request)
+        ),
+        Because::OwnError => "the pod that answered was not being deleted".to_owned(),
+        Because::GaveUp => "nothing shows that the time was lost on a pod that was going".to_owned(),
+        Because::HungAttempt => {
+            "a pod was gone while a proxy could still try it; its connect timeout outlasts the client's patience".to_owned()
+        }
+        Because::IdleTimeout => format!(
+            "no pod was being deleted while the connection was idle for {}; its peer closes idle connections by itself",
+            seconds(case.request.connection.idle)
+        ),
+        Because::HarnessFault => "the harness recorded a fault of its own".to_owned(),
+        Because::ProxySays => "a proxy says so in its answer".to_owned(),
+        Because::Intermediary => "the pods of the target were untouched".to_owned(),
+        _ => return Vec::new(),
+    };
+    vec![says(Some(case.span()), text, vec![case.event])]
+}
+
+/// What speaks against a competitor that has some support.
+pub(super) fn against(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    loser: &Hypothesis,
+    winner: &Hypothesis,
+) -> String {
+    match (winner.cause, loser.cause) {
+        (Cause::TermSignalUnhandled, Cause::GraceExceeded) => {
+            "the app's log has no line that tells of a signal or a shutdown".to_owned()
+        }
+        (Cause::GraceExceeded, Cause::TermSignalUnhandled) => {
+            "the app's log tells of its shutdown".to_owned()
+        }
+        (Cause::StaleConnection, Cause::InFlightCut) => format!(
+            "it failed {} after the sending: the connection was dead before",
+            seconds(case.end.0 - case.sent().0)
+        ),
+        (_, Cause::StaleConnection) => match case.shape {
+            Shape::Link(link) if link.reused == Some(true) => format!(
+                "the connection had been idle for {} only",
+                seconds(case.request.connection.idle)
+            ),
+            _ => "nothing shows that the connection had been used before".to_owned(),
+        },
+        (_, Cause::NewPodNotReady) => {
+            "new pods are in the routes only once their readiness probe has succeeded".to_owned()
+        }
+        (_, Cause::NoReadyEndpoint) => match scene.endpoints.totals_at(case.sent()) {
+            Some((ready, _)) => format!("slices showed {ready} ready endpoints"),
+            None => "no slice was seen".to_owned(),
+        },
+        _ => {
+            let share = 100.0 * loser.weight / (loser.weight + winner.weight);
+            format!("its instants fit worse ({share:.0} % of the weight)")
+        }
+    }
+}
+
+/// The usual competitor where none has support, and what refuted it.
+pub(super) fn refuted(scene: &Scene<'_>, case: &Case<'_>, winner: &Hypothesis) -> Option<RunnerUp> {
+    let (cause, against) = match winner.cause {
+        Cause::EndpointPropagation => {
+            let ready = scene
+                .endpoints
+                .totals_at(case.sent())
+                .map(|(ready, _)| ready);
+            match ready {
+                Some(ready) if ready > 0 => (
+                    Cause::NoReadyEndpoint,
+                    format!("slices showed {ready} ready endpoints"),
+                ),
+                _ => (
+                    Cause::ContainerCrashed,
+                    "no container ended without a deletion".to_owned(),
+                ),
+            }
+        }
+        Cause::InFlightCut => (
+            Cause::GraceExceeded,
+            "the app ended by itself, before the end of its grace period".to_owned(),
+        ),
+        Cause::ShutdownRefusal => (
+            Cause::ApplicationError,
+            "the pod was being deleted, and the baseline has no such answer".to_owned(),
+        ),
+        Cause::ContainerCrashed => (
+            Cause::EndpointPropagation,
+            "the pod was not being deleted".to_owned(),
+        ),
+        Cause::SidecarExitedFirst => (
+            Cause::EndpointPropagation,
+            "the app was alive: its end came later".to_owned(),
+        ),
+        Cause::NewPodNotReady => (
+            Cause::EndpointPropagation,
+            "the pod was not being deleted".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some(RunnerUp { cause, against })
+}
+
+fn seconds(nanos: i64) -> String {
+    if nanos.abs() < 1_000_000_000 {
+        format!("{:.1} ms", nanos as f64 / 1e6)
+    } else {
+        format!("{:.2} s", nanos as f64 / 1e9)
+    }
+}
+
+/// Keeps the words of a refuted competitor with the evidence.
+pub(super) fn as_evidence(runner_up: &RunnerUp) -> Evidence {
+    Evidence {
+        stance: Stance::Against,
+        at: None,
+        text: format!("not `{}`: {}", runner_up.cause, runner_up.against),
+        events: Vec::new(),
+        line: None,
+    }
+}

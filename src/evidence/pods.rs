@@ -1,0 +1,534 @@
+//! What did each pod go through, as its watch showed it?
+//!
+//! [`PodLife::all`] folds the states of every pod into one life per uid: containers, deletion,
+//! ends of containers, readiness, removal. Stamps stay raw here (a floored second of the clock that
+//! made it); arrivals are instants of the harness's clock. A watch that was blind leaves holes,
+//! which [`PodLife::unseen`] names.
+
+use super::event::{Change, EventKind, Resource};
+use super::stamp::{Interval, RunOffset};
+use super::timeline::Timeline;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// One second in nanoseconds: by how much the API floors its stamps.
+pub const FLOOR: i64 = 1_000_000_000;
+
+/// What a container is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Serves or works.
+    App,
+    /// A mesh's proxy beside the app, a regular container.
+    ClassicSidecar,
+    /// A mesh's proxy that is an init container with `restartPolicy: Always`.
+    NativeSidecar,
+    /// Runs before the others and ends.
+    Init,
+}
+
+/// A container as the pod's spec has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// It has a preStop hook.
+    pub prestop: bool,
+    /// It has a readiness probe.
+    pub readiness_probe: bool,
+    /// It declares a port.
+    pub serves: bool,
+}
+
+/// One end of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerEnd {
+    /// The container.
+    pub container: String,
+    /// Its exit code.
+    pub code: i32,
+    /// `Completed`, `Error`, `OOMKilled`, ...
+    pub reason: String,
+    /// `startedAt`, epoch nanoseconds by the node's clock, floored to a second.
+    pub started: Option<i64>,
+    /// `finishedAt`, likewise.
+    pub finished: Option<i64>,
+    /// When the watch showed it first.
+    pub seen: RunOffset,
+    /// The event that showed it.
+    pub event: u64,
+    /// It was ended already when the watch began: not of this run.
+    pub before_run: bool,
+}
+
+/// A deletion as the first pair of stamps tells it (facts 1.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deletion {
+    /// The request, epoch nanoseconds by the apiserver's clock, floored to a second.
+    pub requested: i64,
+    /// The grace period in nanoseconds.
+    pub grace: i64,
+    /// When the watch showed it first.
+    pub seen: RunOffset,
+    /// The event that showed it.
+    pub event: u64,
+}
+
+/// A start of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerStart {
+    /// The container.
+    pub container: String,
+    /// `startedAt`, epoch nanoseconds by the node's clock, floored to a second.
+    pub started: i64,
+    /// When the watch showed it first.
+    pub seen: RunOffset,
+}
+
+/// What one pod went through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodLife {
+    /// Its uid.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The node it runs on.
+    pub node: Option<String>,
+    /// Its address.
+    pub ip: Option<String>,
+    /// Kind and name of its controller.
+    pub controller: Option<(String, String)>,
+    /// `pod-template-hash`, where it has one.
+    pub template_hash: Option<String>,
+    /// Its containers.
+    pub containers: Vec<ContainerSpec>,
+    /// `terminationGracePeriodSeconds` of its spec, nanoseconds.
+    pub spec_grace: i64,
+    /// `creationTimestamp`, epoch nanoseconds by the apiserver's clock, floored to a second.
+    pub created: Option<i64>,
+    /// When the watch showed it first.
+    pub first_seen: RunOffset,
+    /// It was there when the watch began.
+    pub initial: bool,
+    /// Its deletion, where one was seen.
+    pub deletion: Option<Deletion>,
+    /// It was being deleted already when the watch began.
+    pub going_before_run: bool,
+    /// When its object was gone, where that was seen: between the last sign of it and this.
+    pub removed: Option<Interval>,
+    /// Ends of containers, in the order in which they were seen.
+    pub ends: Vec<ContainerEnd>,
+    /// Starts of containers.
+    pub starts: Vec<ContainerStart>,
+    /// Changes of the Ready condition: when seen, its value, its transition stamp (node's clock).
+    pub ready: Vec<(RunOffset, bool, Option<i64>)>,
+    /// The reason of the `DisruptionTarget` condition, where there is one.
+    pub disruption: Option<String>,
+    /// `status.reason`: `Evicted`, `Terminated`, ...
+    pub status_reason: Option<String>,
+    /// Last arrival of any state of it.
+    pub last_seen: RunOffset,
+    /// The phase that was seen last.
+    pub phase: String,
+    /// The watch was blind at some time while its fate was open.
+    pub unseen: bool,
+}
+
+impl PodLife {
+    /// The lives of all pods that the record shows, in the order of their first appearance.
+    pub fn all(timeline: &Timeline) -> Vec<Self> {
+        let mut lives = Lives::default();
+        let begun = timeline.events.iter().find_map(|event| match &event.kind {
+            EventKind::Object {
+                resource: Resource::Pods,
+                ..
+            } => Some(event.at.hi),
+            _ => None,
+        });
+        for event in &timeline.events {
+            match &event.kind {
+                EventKind::Object {
+                    resource: Resource::Pods,
+                    change,
+                    object,
+                } => lives.apply(event.seq, event.at.hi, *change, object, begun),
+                EventKind::Blind(gap) if gap.what == "pods" => {
+                    if let (Some(from), Some(to)) = (gap.from, gap.to) {
+                        lives.relist(from, to, gap.uids.as_deref());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let order = lives.order;
+        let mut by_uid = lives.by_uid;
+        order.iter().filter_map(|uid| by_uid.remove(uid)).collect()
+    }
+
+    /// The container that serves: the first app container that declares a port, else the first.
+    pub fn app(&self) -> Option<&ContainerSpec> {
+        let apps = || self.containers.iter().filter(|spec| spec.role == Role::App);
+        apps().find(|spec| spec.serves).or_else(|| apps().next())
+    }
+
+    /// The mesh's proxy.
+    pub fn sidecar(&self) -> Option<&ContainerSpec> {
+        self.containers
+            .iter()
+            .find(|spec| matches!(spec.role, Role::ClassicSidecar | Role::NativeSidecar))
+    }
+
+    /// The last end of a container that was seen in this run.
+    pub fn end_of(&self, container: &str) -> Option<&ContainerEnd> {
+        self.ends
+            .iter()
+            .rev()
+            .find(|end| end.container == container && !end.before_run)
+    }
+
+    /// It is the target's, going by its controller.
+    pub fn belongs_to(&self, workload: &str, owners: &HashMap<String, String>) -> bool {
+        let Some((kind, name)) = &self.controller else {
+            return false;
+        };
+        if kind == "ReplicaSet" {
+            return match owners.get(name) {
+                Some(owner) => owner == workload,
+                None => workload
+                    .strip_prefix("deployment/")
+                    .is_some_and(|deployment| {
+                        name.rsplit_once('-')
+                            .is_some_and(|(base, _)| base == deployment)
+                    }),
+            };
+        }
+        format!("{}/{name}", kind.to_lowercase()) == workload
+    }
+}
+
+/// The workload that owns each ReplicaSet: `deployment/demo`.
+pub fn replica_set_owners(timeline: &Timeline) -> HashMap<String, String> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Object {
+                resource: Resource::ReplicaSets,
+                object,
+                ..
+            } => {
+                let (kind, owner) = controller(object)?;
+                Some((
+                    text(object, "/metadata/name")?.to_owned(),
+                    format!("{}/{owner}", kind.to_lowercase()),
+                ))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Lives {
+    order: Vec<String>,
+    by_uid: HashMap<String, PodLife>,
+    last_gap: Option<RunOffset>,
+}
+
+/// Pods that appear within this time after the first one were there when the watch began.
+const INITIAL: i64 = 50_000_000;
+
+impl Lives {
+    fn apply(
+        &mut self,
+        event: u64,
+        at: RunOffset,
+        change: Change,
+        object: &Value,
+        begun: Option<RunOffset>,
+    ) {
+        let Some(uid) = text(object, "/metadata/uid").or_else(|| text(object, "/metadata/name"))
+        else {
+            return;
+        };
+        let fresh = !self.by_uid.contains_key(uid);
+        if fresh {
+            self.order.push(uid.to_owned());
+            let initial =
+                change == Change::Added && begun.is_some_and(|begun| at.0 - begun.0 <= INITIAL);
+            self.by_uid
+                .insert(uid.to_owned(), new_life(uid, at, object, initial));
+        }
+        let life = self.by_uid.get_mut(uid).expect("inserted above");
+        let was_going = life.deletion.is_some();
+        update(life, event, at, object, fresh && life.initial);
+        if !was_going && life.deletion.is_some() && self.last_gap == Some(at) {
+            life.unseen = true;
+        }
+        if change == Change::Deleted {
+            let lo = life.last_seen.min(at);
+            life.removed = Some(Interval { lo, hi: at });
+        }
+        life.last_seen = at;
+    }
+
+    fn relist(&mut self, from: RunOffset, to: RunOffset, uids: Option<&[String]>) {
+        self.last_gap = Some(to);
+        for life in self.by_uid.values_mut() {
+            if life.removed.is_some() {
+                continue;
+            }
+            let gone = uids.map(|uids| !uids.contains(&life.uid));
+            life.unseen |= gone.unwrap_or(true);
+            if gone == Some(true) {
+                life.removed = Some(Interval { lo: from, hi: to });
+            }
+        }
+    }
+}
+
+fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife {
+    PodLife {
+        uid: uid.to_owned(),
+        name: text(object, "/metadata/name").unwrap_or(uid).to_owned(),
+        namespace: text(object, "/metadata/namespace")
+            .unwrap_or("default")
+            .to_owned(),
+        node: None,
+        ip: None,
+        controller: controller(object).map(|(kind, name)| (kind.to_owned(), name.to_owned())),
+        template_hash: text(object, "/metadata/labels/pod-template-hash").map(str::to_owned),
+        containers: containers(object),
+        spec_grace: object
+            .pointer("/spec/terminationGracePeriodSeconds")
+            .and_then(Value::as_i64)
+            .unwrap_or(30)
+            .saturating_mul(FLOOR),
+        created: text(object, "/metadata/creationTimestamp").and_then(epoch),
+        first_seen: at,
+        initial,
+        deletion: None,
+        going_before_run: initial && text(object, "/metadata/deletionTimestamp").is_some(),
+        removed: None,
+        ends: Vec::new(),
+        starts: Vec::new(),
+        ready: Vec::new(),
+        disruption: None,
+        status_reason: None,
+        last_seen: at,
+        phase: String::new(),
+        unseen: false,
+    }
+}
+
+fn update(life: &mut PodLife, event: u64, at: RunOffset, object: &Value, at_start: bool) {
+    let set = |slot: &mut Option<String>, pointer| {
+        if let Some(value) = text(object, pointer) {
+            *slot = Some(value.to_owned());
+        }
+    };
+    set(&mut life.node, "/spec/nodeName");
+    set(&mut life.ip, "/status/podIP");
+    set(&mut life.status_reason, "/status/reason");
+    if let Some(phase) = text(object, "/status/phase") {
+        phase.clone_into(&mut life.phase);
+    }
+    if life.deletion.is_none()
+        && let Some(stamp) = text(object, "/metadata/deletionTimestamp").and_then(epoch)
+    {
+        let grace = object
+            .pointer("/metadata/deletionGracePeriodSeconds")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
+            .saturating_mul(FLOOR);
+        life.deletion = Some(Deletion {
+            requested: stamp - grace,
+            grace,
+            seen: at,
+            event,
+        });
+    }
+    for pointer in ["/status/containerStatuses", "/status/initContainerStatuses"] {
+        for status in list(object, pointer) {
+            container_status(life, event, at, status, at_start);
+        }
+    }
+    for condition in list(object, "/status/conditions") {
+        match text(condition, "/type") {
+            Some("Ready") => {
+                let value = text(condition, "/status") == Some("True");
+                if life
+                    .ready
+                    .last()
+                    .is_none_or(|(_, before, _)| *before != value)
+                {
+                    let stamp = text(condition, "/lastTransitionTime").and_then(epoch);
+                    life.ready.push((at, value, stamp));
+                }
+            }
+            Some("DisruptionTarget") if text(condition, "/status") == Some("True") => {
+                life.disruption = text(condition, "/reason").map(str::to_owned);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn container_status(life: &mut PodLife, event: u64, at: RunOffset, status: &Value, old: bool) {
+    let Some(name) = text(status, "/name") else {
+        return;
+    };
+    if let Some(started) = text(status, "/state/running/startedAt").and_then(epoch)
+        && !life
+            .starts
+            .iter()
+            .any(|start| start.container == name && start.started == started)
+    {
+        life.starts.push(ContainerStart {
+            container: name.to_owned(),
+            started,
+            seen: at,
+        });
+    }
+    for pointer in ["/lastState/terminated", "/state/terminated"] {
+        let Some(state) = status.pointer(pointer).filter(|state| !state.is_null()) else {
+            continue;
+        };
+        let started = text(state, "/startedAt").and_then(epoch);
+        let finished = text(state, "/finishedAt").and_then(epoch);
+        let code = state.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
+        let known = life
+            .ends
+            .iter()
+            .any(|end| end.container == name && end.finished == finished && end.started == started);
+        if !known {
+            life.ends.push(ContainerEnd {
+                container: name.to_owned(),
+                code: i32::try_from(code).unwrap_or(i32::MAX),
+                reason: text(state, "/reason").unwrap_or_default().to_owned(),
+                started,
+                finished,
+                seen: at,
+                event,
+                before_run: old,
+            });
+        }
+    }
+}
+
+/// Names under which meshes run their proxy.
+const SIDECARS: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
+
+fn containers(pod: &Value) -> Vec<ContainerSpec> {
+    let mut found = Vec::new();
+    for (pointer, init) in [("/spec/containers", false), ("/spec/initContainers", true)] {
+        for container in list(pod, pointer) {
+            let Some(name) = text(container, "/name") else {
+                continue;
+            };
+            let proxy = SIDECARS.contains(&name);
+            let always = text(container, "/restartPolicy") == Some("Always");
+            let role = match (init, proxy) {
+                (false, true) => Role::ClassicSidecar,
+                (false, false) => Role::App,
+                (true, true) if always => Role::NativeSidecar,
+                (true, _) => Role::Init,
+            };
+            found.push(ContainerSpec {
+                name: name.to_owned(),
+                role,
+                prestop: container.pointer("/lifecycle/preStop").is_some(),
+                readiness_probe: container
+                    .get("readinessProbe")
+                    .is_some_and(|probe| !probe.is_null()),
+                serves: list(container, "/ports").next().is_some(),
+            });
+        }
+    }
+    found
+}
+
+fn controller(object: &Value) -> Option<(&str, &str)> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners
+        .iter()
+        .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
+        .or_else(|| owners.first())?;
+    Some((text(owner, "/kind")?, text(owner, "/name")?))
+}
+
+fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer).and_then(Value::as_str)
+}
+
+/// An API stamp as epoch nanoseconds.
+pub fn epoch(stamp: &str) -> Option<i64> {
+    let stamp: jiff::Timestamp = stamp.parse().ok()?;
+    i64::try_from(stamp.as_nanosecond()).ok()
+}
+
+/// One event of the API's `events` resource, as far as it concerns a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodEvent {
+    /// `Killing`, `FailedPreStopHook`, ...
+    pub reason: String,
+    /// The text.
+    pub message: String,
+    /// The container that it concerns, where it names one.
+    pub container: Option<String>,
+    /// `lastTimestamp`, epoch nanoseconds by the emitter's clock, floored; or `eventTime`.
+    pub stamp: Option<i64>,
+    /// When the watch showed it.
+    pub seen: RunOffset,
+    /// The event of the record.
+    pub event: u64,
+    /// The kubelet wrote it: its stamp is the node's.
+    pub by_kubelet: bool,
+}
+
+/// The API's events by the uid of the pod that they concern.
+pub fn pod_events(timeline: &Timeline) -> BTreeMap<String, Vec<PodEvent>> {
+    let mut found: BTreeMap<String, Vec<PodEvent>> = BTreeMap::new();
+    for event in &timeline.events {
+        let EventKind::Object {
+            resource: Resource::Events,
+            change,
+            object,
+        } = &event.kind
+        else {
+            continue;
+        };
+        if *change == Change::Deleted || text(object, "/involvedObject/kind") != Some("Pod") {
+            continue;
+        }
+        let Some(uid) = text(object, "/involvedObject/uid") else {
+            continue;
+        };
+        let container = text(object, "/involvedObject/fieldPath")
+            .and_then(|path| path.split_once('{')?.1.strip_suffix('}'));
+        found.entry(uid.to_owned()).or_default().push(PodEvent {
+            reason: text(object, "/reason").unwrap_or_default().to_owned(),
+            message: text(object, "/message").unwrap_or_default().to_owned(),
+            container: container.map(str::to_owned),
+            stamp: text(object, "/lastTimestamp")
+                .or_else(|| text(object, "/eventTime"))
+                .and_then(epoch),
+            seen: event.at.hi,
+            event: event.seq,
+            by_kubelet: text(object, "/source/component") == Some("kubelet"),
+        });
+    }
+    found
+}
