@@ -1,0 +1,173 @@
+//! How is load started, watched and stopped?
+
+use super::config::LoadConfig;
+use super::error::Error;
+use super::host;
+use super::lane::{Common, Lane};
+use super::monitor::{Monitor, Worker};
+use super::schedule::{Mix, Schedule};
+use crate::evidence::{EventSink, Harness, LatencySummary};
+use crate::scenario::LoadPlan;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// Threads get ready within this; the first arrival is due after it.
+const LEAD: Duration = Duration::from_millis(20);
+
+/// Arrivals a second that one worker carries with ease, at less than half of a core.
+const RATE_PER_WORKER: f64 = 10_000.0;
+
+/// Load that is running. Dropping it stops it without an end's report; [`Generator::stop`] ends it
+/// well.
+#[derive(Debug)]
+pub struct Generator {
+    stop: CancellationToken,
+    progress: Arc<Mutex<Progress>>,
+    summary_rx: oneshot::Receiver<Result<Summary, Error>>,
+}
+
+/// How far the load is, as of the last second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests sent, those in flight included.
+    pub sent: u64,
+    /// Answered as expected.
+    pub ok: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Arrivals that found no connection and were not sent.
+    pub dropped: u64,
+    /// Sent and not ended.
+    pub in_flight: u64,
+    /// Median latency of the answers of the last second, from the intended send time.
+    pub p50: Option<Duration>,
+    /// Its 99th percentile.
+    pub p99: Option<Duration>,
+}
+
+/// What the whole load came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Requests sent.
+    pub sent: u64,
+    /// Answered as expected.
+    pub ok: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Arrivals that found no connection and were not sent.
+    pub dropped: u64,
+    /// Kept connections that the server closed while they were idle; none of them was used again.
+    pub closed_idle: u64,
+    /// Latency by class and connection kind.
+    pub latency: Vec<LatencySummary>,
+    /// The harness's health over the whole load (scope `total`).
+    pub harness: Harness,
+}
+
+/// By the highest rate of the plan, at most one a core.
+fn worker_count(plan: &LoadPlan) -> usize {
+    let highest = plan
+        .stages
+        .iter()
+        .map(|stage| stage.rate)
+        .fold(0.0, f64::max);
+    let wanted = (highest / RATE_PER_WORKER).ceil().max(1.0);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    (wanted as usize).min(cores)
+}
+
+impl Generator {
+    /// Starts the load in threads of its own; the first arrival is due a few milliseconds later.
+    /// Events go to `sink`: each stored failure at once, counts and health every second, latency
+    /// and totals at the end. The sink is never waited for.
+    pub fn start(config: LoadConfig, sink: EventSink) -> Result<Self, Error> {
+        host::raise_file_limit();
+        let lanes = config
+            .workers
+            .unwrap_or_else(|| worker_count(&config.plan))
+            .max(1);
+        let common = Arc::new(Common::new(&config, sink)?);
+        let stop = CancellationToken::new();
+        // Until everything runs, a failure stops what has been started.
+        let guard = stop.clone().drop_guard();
+        let begin = Instant::now() + LEAD;
+        let mut workers = Vec::new();
+        for index in 0..lanes {
+            let lane = Arc::new(Lane::new(Arc::clone(&common), &config, index, lanes));
+            workers.push(start_lane(&config, lane, (index, lanes), begin, &stop)?);
+        }
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let monitor = Monitor::new(workers, Arc::clone(&progress));
+        let (summary_tx, summary_rx) = oneshot::channel();
+        let stopped = stop.clone();
+        spawn("load-monitor", move || {
+            // Nobody may be left to hear it.
+            let _ = summary_tx.send(monitor.run(&stopped));
+        })?;
+        guard.disarm();
+        Ok(Self {
+            stop,
+            progress,
+            summary_rx,
+        })
+    }
+
+    /// How far it is, as of the last second.
+    pub fn snapshot(&self) -> Progress {
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Ends the load: no new arrivals; what is in flight ends or times out; the end's events are
+    /// sent. Takes at most the longest timeout of any class and a few seconds.
+    pub async fn stop(mut self) -> Result<Summary, Error> {
+        self.stop.cancel();
+        let summary = (&mut self.summary_rx).await;
+        summary.unwrap_or_else(|_| {
+            Err(Error::Panicked {
+                name: "load-monitor".to_owned(),
+                message: "it ended without a summary".to_owned(),
+            })
+        })
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn start_lane(
+    config: &LoadConfig,
+    lane: Arc<Lane>,
+    (index, lanes): (usize, usize),
+    begin: Instant,
+    stop: &CancellationToken,
+) -> Result<Worker, Error> {
+    let name = format!("load-{index}");
+    let schedule = Schedule::new(&config.plan, index, lanes, rand::random());
+    let mix = Mix::new(&config.plan);
+    let stop = stop.clone();
+    let run = Arc::clone(&lane);
+    let thread = spawn(&name, move || run.run(schedule, mix, begin, &stop))?;
+    Ok(Worker { lane, name, thread })
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    life: impl FnOnce() -> T + Send + 'static,
+) -> Result<thread::JoinHandle<T>, Error> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(life)
+        .map_err(|source| Error::Thread {
+            name: name.to_owned(),
+            source,
+        })
+}

@@ -1,0 +1,235 @@
+//! Are kept connections used as a fair client would?
+
+use super::super::carry::Trace;
+use super::super::exchange::{Link, Unanswered};
+use super::super::lane::{Common, Lane};
+use super::server::{Server, header};
+use super::{config, kept, plan, run, transport};
+use crate::evidence::{ConnectionKind, EventSink, RunClock};
+use std::collections::HashSet;
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_kept_connection_whose_close_has_arrived_is_not_used_again() {
+    // Closes each connection soon after its first answer, without saying so beforehand.
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.answer("hello");
+        std::thread::sleep(Duration::from_millis(20));
+    });
+    let outcomes = run(config(server.address, kept(plan(25.0, 20), 2)), 20).await;
+    assert_eq!(outcomes.failures().len(), 0, "{:?}", outcomes.failures());
+    assert_eq!(outcomes.summary.ok, 20);
+    assert!(outcomes.summary.closed_idle >= 5, "{:?}", outcomes.summary);
+    assert_eq!(server.requests().len(), 20);
+}
+
+#[tokio::test]
+async fn the_kernel_is_asked_for_the_close_that_the_runtime_has_not_heard_of() {
+    let (close_tx, close_rx) = std::sync::mpsc::channel::<()>();
+    let (closed_tx, closed_rx) = std::sync::mpsc::channel::<()>();
+    let (close_rx, closed_tx) = (Mutex::new(close_rx), Mutex::new(closed_tx));
+    let server = Server::start(move |mut peer| {
+        peer.request();
+        peer.answer("hello");
+        close_rx.lock().unwrap().recv().expect("the test goes on");
+        drop(peer);
+        closed_tx
+            .lock()
+            .unwrap()
+            .send(())
+            .expect("the test goes on");
+    });
+    let config = config(server.address, kept(plan(1.0, 1), 1));
+    let (sink, _fact_rx) = EventSink::new(RunClock::start());
+    let common = Common::new(&config, sink).expect("it is valid");
+    let lane = Lane::new(Arc::new(common), &config, 0, 1);
+    let mut trace = Trace::new();
+    let stream = lane.dialer.dial(&mut trace).await.expect("it connects");
+    let mut link = Link::over(stream, 0, &trace).await.expect("it opens");
+    let class = &lane.classes[0];
+    let first = link.exchange(class, lane.new_id(), false, &mut trace).await;
+    assert!(first.is_ok() && link.settles().await);
+    // The test's thread is the runtime's: while it blocks here, the runtime hears of nothing.
+    close_tx.send(()).expect("the server waits");
+    closed_rx.recv().expect("the server has closed");
+    let second = link.exchange(class, lane.new_id(), false, &mut trace).await;
+    assert!(matches!(second, Err(Unanswered::Unused)));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reset_that_has_arrived_on_an_idle_connection_is_no_failure_either() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.answer("hello");
+        peer.reset();
+    });
+    let outcomes = run(config(server.address, kept(plan(25.0, 10), 1)), 10).await;
+    assert_eq!(outcomes.failures().len(), 0, "{:?}", outcomes.failures());
+    assert_eq!(outcomes.summary.ok, 10);
+}
+
+#[tokio::test]
+async fn a_close_as_the_request_goes_out_is_evidence_with_age_count_and_idle_time() {
+    let server = Server::start(|mut peer| {
+        for _ in 0..2 {
+            peer.request();
+            peer.answer("hello");
+        }
+        peer.request();
+    });
+    let outcomes = run(config(server.address, kept(plan(20.0, 9), 1)), 9).await;
+    let failures = outcomes.failures();
+    assert_eq!(failures.len(), 3, "every third request: {failures:?}");
+    for failed in failures {
+        assert_eq!(transport(failed), "WaitHeaders Closed None");
+        let connection = &failed.connection;
+        assert_eq!(connection.kind, ConnectionKind::Reused);
+        assert_eq!(connection.requests_before, 2);
+        assert!(
+            connection.idle > 0 && connection.age > connection.idle,
+            "{connection:?}"
+        );
+        assert_eq!(failed.connected, None);
+        assert!(failed.written.is_some());
+    }
+    assert_eq!(server.requests().len(), 9, "no request is sent twice");
+}
+
+#[tokio::test]
+async fn no_request_is_ever_sent_twice() {
+    let turn = AtomicUsize::new(0);
+    let server = Server::start(move |mut peer| {
+        while peer.request().is_some() {
+            match turn.fetch_add(1, Ordering::Relaxed) % 5 {
+                0 => return peer.reset(),
+                1 => return,
+                2 => peer.say("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"),
+                _ => peer.answer("hello"),
+            }
+        }
+    });
+    let mut plan = plan(200.0, 100);
+    plan.connections.new = 0.5;
+    let outcomes = run(config(server.address, plan), 100).await;
+    let requests = server.requests();
+    let ids: HashSet<_> = requests
+        .iter()
+        .map(|head| header(head, "x-request-id").expect("an id").to_owned())
+        .collect();
+    assert_eq!(requests.len(), ids.len(), "an id came twice");
+    assert_eq!(requests.len(), 100);
+    assert_eq!(outcomes.summary.failed, outcomes.failures().len() as u64);
+    assert!(outcomes.summary.failed >= 60, "{:?}", outcomes.summary);
+    for failed in outcomes.failures() {
+        assert!(ids.contains(&failed.request_id));
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_pool_an_arrival_is_dropped_and_counted() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let server = {
+        let gate = Arc::clone(&gate);
+        Server::start(move |mut peer| {
+            while peer.request().is_some() {
+                let open = gate.1.wait_while(gate.0.lock().unwrap(), |open| !*open);
+                drop(open.unwrap());
+                peer.answer("hello");
+            }
+        })
+    };
+    let opened = Arc::clone(&gate);
+    // 10 arrivals take 200 ms; the server answers long after the last one.
+    let opener = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1_500));
+        *opened.0.lock().unwrap() = true;
+        opened.1.notify_all();
+    });
+    let outcomes = run(config(server.address, kept(plan(50.0, 10), 2)), 10).await;
+    opener.join().unwrap();
+    // Attempts that are still connecting do not count as kept, so a burst may open one more.
+    assert!(outcomes.summary.dropped >= 7, "{:?}", outcomes.summary);
+    assert_eq!(outcomes.summary.ok + outcomes.summary.dropped, 10);
+    assert_eq!(
+        outcomes.summary.harness.dropped_arrivals,
+        outcomes.summary.dropped
+    );
+    assert_eq!(server.requests().len() as u64, outcomes.summary.sent);
+}
+
+#[tokio::test]
+async fn kept_connections_grow_to_the_pool_and_carry_the_rest() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&connections);
+    let server = Server::start(move |mut peer| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        while peer.request().is_some() {
+            peer.answer("hello");
+        }
+    });
+    let outcomes = run(config(server.address, kept(plan(100.0, 60), 4)), 60).await;
+    assert_eq!(outcomes.summary.ok, 60);
+    assert_eq!(connections.load(Ordering::Relaxed), 4);
+    let by_kind = |kind| {
+        let of_kind = outcomes
+            .summary
+            .latency
+            .iter()
+            .filter(move |one| one.connection == kind);
+        of_kind.map(|one| one.count).sum::<u64>()
+    };
+    assert_eq!(by_kind(ConnectionKind::New), 4);
+    assert_eq!(by_kind(ConnectionKind::Reused), 56);
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|head| header(head, "connection").is_none())
+    );
+}
+
+#[tokio::test]
+async fn the_client_closes_kept_connections_after_their_most_requests() {
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&counts);
+    let server = Server::start(move |mut peer| {
+        let mut count = 0;
+        while peer.request().is_some() {
+            count += 1;
+            peer.answer("hello");
+        }
+        seen.lock().unwrap().push(count);
+    });
+    let mut plan = kept(plan(100.0, 12), 1);
+    plan.connections.max_requests = Some(3);
+    let outcomes = run(config(server.address, plan), 12).await;
+    assert_eq!(outcomes.summary.ok, 12);
+    assert!(
+        counts.lock().unwrap().iter().all(|count| *count == 3),
+        "{counts:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_own_connection_is_closed_by_the_server_first() {
+    let early = Arc::new(AtomicUsize::new(0));
+    let closed_early = Arc::clone(&early);
+    let server = Server::start(move |mut peer| {
+        peer.request();
+        peer.answer("hello");
+        peer.stream
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .expect("it can be set");
+        if peer.stream.read(&mut [0]).is_ok() {
+            closed_early.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let outcomes = run(config(server.address, plan(50.0, 5)), 5).await;
+    assert_eq!(outcomes.summary.ok, 5);
+    assert_eq!(early.load(Ordering::Relaxed), 0, "the client closed first");
+}

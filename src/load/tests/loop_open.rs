@@ -1,0 +1,162 @@
+//! Is the loop open, is latency honest, and does memory stay bounded?
+
+use super::super::lane::{Common, Lane};
+use super::super::schedule::{Mix, Schedule};
+use super::server::{Server, closed_port};
+use super::{PATIENCE, class, config, kept, plan, run};
+use crate::evidence::{EventKind, EventSink, RunClock};
+use crate::load::Generator;
+use crate::scenario::RequestClass;
+use crate::task::wait_until;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test]
+async fn a_stalled_server_does_not_hold_back_arrivals() {
+    // Nobody is answered until all 30 requests are there: a closed loop would never get so far.
+    let barrier = Arc::new(Barrier::new(30));
+    let all = Arc::clone(&barrier);
+    let server = Server::start(move |mut peer| {
+        peer.request();
+        all.wait();
+        peer.answer("hello");
+    });
+    let mut plan = plan(200.0, 30);
+    plan.connections.new = 0.5;
+    plan.connections.pool = 15;
+    let outcomes = run(config(server.address, plan), 30).await;
+    assert_eq!(outcomes.summary.ok, 30);
+    assert_eq!(outcomes.summary.dropped, 0);
+}
+
+#[tokio::test]
+async fn latency_counts_from_the_intended_time_not_from_the_real_send() {
+    let server = Server::start(|mut peer| {
+        while peer.request().is_some() {
+            peer.answer("hello");
+        }
+    });
+    // The worker wakes 2 s late, as on a machine that stood still: every arrival was due before.
+    let late = Duration::from_secs(2);
+    let config = config(server.address, kept(plan(50.0, 50), 8));
+    let (sink, _fact_rx) = EventSink::new(RunClock::start());
+    let common = Arc::new(Common::new(&config, sink).expect("it is valid"));
+    let lane = Arc::new(Lane::new(common, &config, 0, 1));
+    let stop = CancellationToken::new();
+    let (schedule, mix) = (Schedule::new(&config.plan, 0, 1, 7), Mix::new(&config.plan));
+    let begin = Instant::now()
+        .checked_sub(late)
+        .expect("the machine runs for longer");
+    let thread = {
+        let (lane, stop) = (Arc::clone(&lane), stop.clone());
+        std::thread::spawn(move || lane.run(schedule, mix, begin, &stop))
+    };
+    wait_until(
+        "50 answers",
+        PATIENCE,
+        Duration::from_millis(10),
+        || async {
+            let seen = server.requests().len();
+            (seen >= 50 || lane.in_flight() == 0 && seen > 0)
+                .then_some(())
+                .ok_or(format!("{seen} requests"))
+        },
+    )
+    .await
+    .expect("they come");
+    stop.cancel();
+    thread.join().expect("no panic").expect("no error");
+    let tally = lane.tally();
+    for summary in tally.summaries("local", &["main"]) {
+        // The last of the 50 was due 1.02 s before the worker woke.
+        assert!(summary.p50 >= 1_000_000_000, "{summary:?}");
+    }
+    assert!(tally.slip_p99().expect("there were arrivals") >= 1_900_000_000);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_failures_are_counted_and_sampled() {
+    let mut config = config(closed_port(), plan(200.0, 60));
+    config.stored_failures = 10;
+    config.sample_stride = 20;
+    let outcomes = run(config, 60).await;
+    assert_eq!(outcomes.summary.failed, 60);
+    assert_eq!(
+        outcomes.failures().len(),
+        12,
+        "10, then the 20th and the 40th of the others"
+    );
+    assert_eq!(outcomes.summary.harness.unstored_failures, 48);
+    let counted: u64 = outcomes.counts().iter().map(|count| count.failed).sum();
+    assert_eq!(counted, 60, "none is missing from the counts");
+}
+
+#[tokio::test]
+async fn stopping_waits_for_what_is_in_flight_and_no_longer_than_its_timeout() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.hang();
+    });
+    let mut plan = plan(100.0, 10);
+    plan.requests = vec![RequestClass {
+        timeout: Duration::from_millis(1_500),
+        ..class("main")
+    }];
+    let (sink, mut fact_rx) = EventSink::new(RunClock::start());
+    let generator = Generator::start(config(server.address, plan), sink).expect("it starts");
+    wait_until(
+        "10 requests",
+        PATIENCE,
+        Duration::from_millis(5),
+        || async {
+            let seen = server.requests().len();
+            (seen == 10).then_some(()).ok_or(format!("{seen} requests"))
+        },
+    )
+    .await
+    .expect("they come");
+    let summary = tokio::time::timeout(PATIENCE, generator.stop())
+        .await
+        .expect("it ends")
+        .expect("it ends well");
+    assert_eq!((summary.sent, summary.failed), (10, 10));
+    let events = super::drained(&mut fact_rx);
+    let failed = events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::RequestFailed(_)));
+    assert_eq!(failed.count(), 10);
+    let totals = events.iter().filter(|event| match &event.kind {
+        EventKind::Harness(harness) => harness.scope == "total",
+        _ => false,
+    });
+    assert_eq!(totals.count(), 1);
+}
+
+#[tokio::test]
+async fn two_workers_share_the_schedule_and_the_pool() {
+    let server = Server::start(|mut peer| {
+        while peer.request().is_some() {
+            peer.answer("hello");
+        }
+    });
+    let mut config = config(server.address, kept(plan(200.0, 100), 3));
+    config.workers = Some(2);
+    let outcomes = run(config, 100).await;
+    assert_eq!(outcomes.summary.ok, 100);
+    let new: u64 = outcomes
+        .summary
+        .latency
+        .iter()
+        .filter(|one| one.connection == crate::evidence::ConnectionKind::New)
+        .map(|one| one.count)
+        .sum();
+    assert_eq!(new, 3);
+    let counts = outcomes.counts();
+    assert_eq!(counts.iter().map(|count| count.ok).sum::<u64>(), 100);
+    for count in counts {
+        assert_eq!(count.pod.as_deref(), Some("pod-a"));
+        assert!(count.latest_sent >= Some(count.bucket), "{count:?}");
+        assert!(count.latest_end >= count.earliest_end && count.latest_end > count.latest_sent);
+    }
+}

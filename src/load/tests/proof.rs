@@ -1,0 +1,63 @@
+//! Does the generator prove itself?
+
+use super::server::{Server, header};
+use super::{class, config, plan};
+use crate::evidence::RunClock;
+use crate::load::{prove, send_marked};
+
+#[tokio::test]
+async fn a_sound_machine_passes_the_proof_with_a_measured_slip() {
+    let mut config = config(super::server::closed_port(), plan(200.0, 1_000));
+    config.plan.requests.push(class("other"));
+    let harness = prove(&config).await.expect("the plan is valid");
+    assert_eq!(harness.scope, "proof");
+    assert!(harness.faults.is_empty(), "{harness:?}");
+    assert!(
+        harness.slip_p99.is_some_and(|slip| slip >= 0),
+        "{harness:?}"
+    );
+    assert!(harness.files_left > Some(0) && harness.ports_left > Some(0));
+}
+
+#[tokio::test]
+async fn a_plan_beyond_the_machines_handles_is_a_fault() {
+    let config = config(super::server::closed_port(), plan(1e9, 1_000));
+    let harness = prove(&config).await.expect("the plan is valid");
+    assert!(
+        harness
+            .faults
+            .iter()
+            .any(|fault| fault.starts_with("port-limit: "))
+    );
+}
+
+#[tokio::test]
+async fn marked_requests_carry_the_ids_that_are_told_and_change_nothing() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.answer("hello");
+    });
+    let mut plan = plan(50.0, 1);
+    plan.requests = vec![class("order"), class("read")];
+    plan.requests[0].method = "POST".to_owned();
+    let clock = RunClock::start();
+    let marked = send_marked(&config(server.address, plan.clone()), clock, 4)
+        .await
+        .expect("the plan is valid");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 4);
+    for (marked, head) in marked.iter().zip(&requests) {
+        assert!(head.starts_with("GET "), "{head}");
+        assert_eq!(header(head, "x-request-id"), Some(marked.id.as_str()));
+        assert_eq!(
+            (marked.status, marked.pod.as_deref()),
+            (Some(200), Some("pod-a"))
+        );
+    }
+    plan.requests.truncate(1);
+    let none = send_marked(&config(server.address, plan), clock, 4).await;
+    assert!(
+        none.expect("the plan is valid").is_empty(),
+        "a POST changes something"
+    );
+}
