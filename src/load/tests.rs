@@ -29,6 +29,8 @@ fn class(name: &str) -> RequestClass {
         path: "/".to_owned(),
         headers: std::collections::BTreeMap::new(),
         body: None,
+        secret_headers: Default::default(),
+        secret_body: Default::default(),
         timeout: PATIENCE,
         id_in_query: false,
         expect_status: vec![200],
