@@ -10,12 +10,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PodTemplateSpec, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use lastwatch::attribution::Cause;
+use lastwatch::cluster::rights::{Kind, NODE_RIGHTS, Need, RIGHTS, Right};
 use lastwatch::scenario::{self, Plan, WorkloadKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -297,4 +299,50 @@ fn every_workflow_has_jobs_with_steps_that_do_something() {
             }
         }
     }
+}
+
+/// The verbs that the roles of a file grant, as `group/resource verb`.
+fn granted(path: &str) -> BTreeSet<String> {
+    let rules = documents(Path::new(path)).into_iter().flat_map(|document| {
+        let rules = document["rules"].clone();
+        serde_json::from_value::<Option<Vec<PolicyRule>>>(rules)
+            .unwrap()
+            .unwrap_or_default()
+    });
+    let mut granted = BTreeSet::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    granted.insert(format!("{group}/{resource} {verb}"));
+                }
+            }
+        }
+    }
+    granted
+}
+
+fn named<'a>(rights: impl IntoIterator<Item = &'a Right>) -> BTreeSet<String> {
+    rights
+        .into_iter()
+        .map(|right| format!("{}/{} {}", right.group, right.resource, right.verb))
+        .collect()
+}
+
+#[test]
+fn the_roles_grant_exactly_the_verbs_that_the_code_uses_on_a_deployment() {
+    let used = RIGHTS.iter().filter(|right| match right.need {
+        Need::Always | Need::Wish | Need::Step(_, None) => true,
+        Need::Kind(kind) | Need::Step(_, Some(kind)) => kind == Kind::Deployment,
+    });
+    assert_eq!(granted("manifests/cluster/rbac.yaml"), named(used));
+    assert_eq!(granted("manifests/cluster/nodes.yaml"), named(NODE_RIGHTS));
+}
+
+#[test]
+fn the_scenario_of_the_cluster_job_becomes_a_plan() {
+    let job = documents(Path::new("manifests/cluster/job.yaml"));
+    let text = job[0]["data"]["scenario.yaml"].as_str().unwrap();
+    let plan = scenario::read_str("scenario.yaml", text, Path::new(""), &|_| None);
+    assert!(plan.is_ok(), "{}", plan.unwrap_err());
 }

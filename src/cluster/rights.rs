@@ -1,6 +1,6 @@
 //! Which verbs does this program use on which resources?
 //!
-//! One table: preflight asks for exactly these rights, the Role in `manifests/cluster/` grants
+//! One table: preflight asks for exactly these rights, the Roles in `manifests/cluster/` grant
 //! exactly these, and a lab test compares both with the requests that the API server saw.
 
 use crate::scenario::{Action, Plan, WorkloadKind};
@@ -71,7 +71,7 @@ const fn right(
     }
 }
 
-/// Every verb on every resource that this program uses in the target's namespace or on nodes.
+/// Every verb on every resource that this program uses in the target's namespace.
 pub const RIGHTS: &[Right] = &[
     right("", "pods", "get", Need::Always),
     right("", "pods", "list", Need::Always),
@@ -81,6 +81,9 @@ pub const RIGHTS: &[Right] = &[
     right("", "events", "watch", Need::Always),
     right("", "services", "get", Need::Always),
     right("", "services", "list", Need::Always),
+    right("", "services", "watch", Need::Wish),
+    right("policy", "poddisruptionbudgets", "list", Need::Wish),
+    right("policy", "poddisruptionbudgets", "watch", Need::Wish),
     right("discovery.k8s.io", "endpointslices", "list", Need::Always),
     right("discovery.k8s.io", "endpointslices", "watch", Need::Always),
     right("apps", "replicasets", "list", Need::Always),
@@ -148,6 +151,15 @@ pub const RIGHTS: &[Right] = &[
         "create",
         Need::Step(StepKind::Evict, None),
     ),
+];
+
+/// What is read outside the target's namespace where that is permitted: the nodes, and their leases
+/// in `kube-node-lease`, which bound the nodes' clocks.
+pub const NODE_RIGHTS: &[Right] = &[
+    right("", "nodes", "list", Need::Wish),
+    right("", "nodes", "watch", Need::Wish),
+    right("coordination.k8s.io", "leases", "list", Need::Wish),
+    right("coordination.k8s.io", "leases", "watch", Need::Wish),
 ];
 
 impl From<WorkloadKind> for Kind {
