@@ -4,5 +4,7 @@
 
 pub mod api;
 pub mod app;
+pub mod controllers;
+pub(crate) mod event;
 pub(crate) mod selector;
 pub mod store;

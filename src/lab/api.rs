@@ -25,6 +25,7 @@ mod table;
 mod write;
 
 pub use access::User;
+pub(crate) use delete::FOREGROUND;
 pub use journal::RequestRecord;
 pub use logs::{LogRequest, LogSource, LogStream, NoLogs};
 pub use server::Server;
