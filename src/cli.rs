@@ -8,6 +8,7 @@ mod lab;
 mod output;
 mod parse;
 mod replay;
+mod restore;
 mod schema;
 
 pub use exit::Exit;
@@ -39,6 +40,7 @@ enum Command {
     Parse(parse::ParseCommand),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
+    Restore(restore::RestoreArgs),
 }
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
@@ -63,5 +65,6 @@ pub fn main() -> ExitCode {
         Command::Parse(command) => parse::run(command, printer).into(),
         Command::Replay(args) => replay::replay(&args, printer).into(),
         Command::Explain(args) => explain::explain(&args, printer).into(),
+        Command::Restore(args) => restore::run(&args, printer).into(),
     }
 }

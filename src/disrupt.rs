@@ -6,13 +6,21 @@
 //! [`restore`].
 
 mod change;
+mod dry_run;
 mod executor;
 mod journal;
 mod pods;
+mod preflight;
+mod production;
+mod restore;
 mod rollout;
 pub mod undo;
 
 pub use change::{Change, Field, ObjectRef, Purpose};
+pub use dry_run::dry_run;
 pub use executor::{Executor, OpenError, StepError, StepReport};
 pub use journal::{Journal, JournalError, Record};
+pub use preflight::{Obstacle, ObstacleKind, Preflight, PreflightError, preflight};
+pub use production::looks_like_production;
+pub use restore::{RestoreError, restore, restore_in};
 pub use undo::{Outcome, UndoReport, undo};

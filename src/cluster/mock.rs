@@ -16,6 +16,9 @@ type Answer = Box<dyn Fn(&str, &str) -> Option<(u16, Value)> + Send>;
 /// What controllers do after a write to a path, at once.
 type Reaction = Box<dyn Fn(&str, &mut BTreeMap<String, Value>) + Send>;
 
+/// Whether somebody may do what `resourceAttributes` says.
+type Reviewer = Box<dyn Fn(&Value) -> bool + Send>;
+
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
@@ -23,6 +26,7 @@ struct State {
     requests: Vec<(String, String)>,
     answer: Option<Answer>,
     reaction: Option<Reaction>,
+    reviewer: Option<Reviewer>,
 }
 
 /// The server. Clones share the store.
@@ -81,6 +85,11 @@ impl MemoryApi {
         writes
             .map(|(verb, path)| format!("{verb} {path}"))
             .collect()
+    }
+
+    /// Answers SelfSubjectAccessReviews; without it everything is allowed.
+    pub(crate) fn review(&self, reviewer: impl Fn(&Value) -> bool + Send + 'static) {
+        self.state.lock().unwrap().reviewer = Some(Box::new(reviewer));
     }
 
     /// Plays the controllers: called after each write with its path and all objects.
@@ -170,6 +179,11 @@ impl State {
     }
 
     fn create(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        if path.ends_with("/selfsubjectaccessreviews") {
+            let asked = &body["spec"]["resourceAttributes"];
+            let allowed = self.reviewer.as_ref().is_none_or(|review| review(asked));
+            return (201, json!({"status": {"allowed": allowed}}));
+        }
         let name = body["metadata"]["name"].as_str().unwrap_or("x");
         let path = format!("{path}/{name}");
         if self.objects.contains_key(&path) {

@@ -3,7 +3,14 @@
 //! One table: preflight asks for exactly these rights, the Roles in `manifests/cluster/` grant
 //! exactly these, and a lab test compares both with the requests that the API server saw.
 
+use super::connect::Cluster;
+use super::error::Error;
+use super::exchange::Call;
 use crate::scenario::{Action, Plan, WorkloadKind};
+use futures::future::try_join_all;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Verbs on one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +34,8 @@ pub enum Need {
     Kind(Kind),
     /// Runs with such a step on a workload of this kind.
     Step(StepKind, Option<Kind>),
-    /// Better evidence: without it a run is not refused.
+    /// Better evidence, cluster-wide: nodes, and the leases by which nodes show that they live.
+    /// Without it a run is not refused.
     Wish,
 }
 
@@ -92,6 +100,10 @@ pub const RIGHTS: &[Right] = &[
     right("coordination.k8s.io", "leases", "create", Need::Always),
     right("coordination.k8s.io", "leases", "update", Need::Always),
     right("coordination.k8s.io", "leases", "delete", Need::Always),
+    right("", "nodes", "list", Need::Wish),
+    right("", "nodes", "watch", Need::Wish),
+    right("coordination.k8s.io", "leases", "list", Need::Wish),
+    right("coordination.k8s.io", "leases", "watch", Need::Wish),
     right("apps", "deployments", "get", Need::Kind(Kind::Deployment)),
     right("apps", "deployments", "list", Need::Kind(Kind::Deployment)),
     right("apps", "deployments", "watch", Need::Kind(Kind::Deployment)),
@@ -204,4 +216,102 @@ pub fn required(plan: &Plan) -> Vec<Right> {
         })
         .copied()
         .collect()
+}
+
+#[derive(Deserialize)]
+struct Review {
+    status: ReviewStatus,
+}
+
+#[derive(Deserialize)]
+struct ReviewStatus {
+    allowed: bool,
+}
+
+/// Those of `wanted` that we do not have, by the API server's own word.
+pub async fn missing(cluster: &Cluster, wanted: &[Right]) -> Result<Vec<Right>, Error> {
+    let asked = wanted.iter().map(|right| async move {
+        let (resource, subresource) = right
+            .resource
+            .split_once('/')
+            .unwrap_or((right.resource, ""));
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {
+                "namespace": cluster.namespace(), "verb": right.verb, "group": right.group,
+                "resource": resource, "subresource": subresource,
+            }},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let review: Review = cluster.exchange(&Call::post(path, review)).await?.json()?;
+        Ok::<_, Error>((*right, review.status.allowed))
+    });
+    let answers = try_join_all(asked).await?;
+    Ok(answers
+        .into_iter()
+        .filter(|(_, allowed)| !allowed)
+        .map(|(right, _)| right)
+        .collect())
+}
+
+/// The rules of a Role that grants these rights, as YAML.
+pub fn rules_yaml(rights: &[Right]) -> String {
+    let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for right in rights {
+        verbs
+            .entry((right.group, right.resource))
+            .or_default()
+            .push(right.verb);
+    }
+    let rule = |((group, resource), verbs): ((&str, &str), Vec<&str>)| {
+        format!(
+            "- apiGroups: [\"{group}\"]\n  resources: [\"{resource}\"]\n  verbs: [\"{}\"]\n",
+            verbs.join("\", \"")
+        )
+    };
+    verbs.into_iter().map(rule).collect()
+}
+
+/// A Role that grants these rights in a namespace, as YAML.
+pub fn role_yaml(namespace: &str, rights: &[Right]) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: Role\n\
+         metadata:\n  name: lastwatch\n  namespace: {namespace}\n\
+         rules:\n{}",
+        rules_yaml(rights)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::mock::MemoryApi;
+
+    #[test]
+    fn a_role_has_one_rule_a_resource_with_its_verbs() {
+        let rights = [
+            right("", "pods", "list", Need::Always),
+            right("apps", "deployments", "patch", Need::Always),
+            right("", "pods", "watch", Need::Always),
+        ];
+        let role: serde_json::Value = serde_yaml::from_str(&role_yaml("shop", &rights)).unwrap();
+        assert_eq!(
+            role["rules"],
+            json!([
+                {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+                {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]}
+            ])
+        );
+        assert_eq!(role["metadata"]["namespace"], "shop");
+    }
+
+    #[tokio::test]
+    async fn a_right_that_the_server_denies_is_missing() {
+        let api = MemoryApi::start();
+        api.review(|asked| asked["verb"] != "watch");
+        let wanted = [RIGHTS[0], RIGHTS[1], RIGHTS[2]];
+        assert_eq!(missing(&api.cluster(), &wanted).await.unwrap(), [RIGHTS[2]]);
+    }
 }

@@ -175,7 +175,10 @@ fn not_there(view: &WorkloadView, goal: &Goal) -> Option<String> {
 }
 
 /// The container whose image is meant.
-fn choose_container(containers: &[ContainerView], asked: Option<&str>) -> Result<String, String> {
+pub(super) fn choose_container(
+    containers: &[ContainerView],
+    asked: Option<&str>,
+) -> Result<String, String> {
     let own: Vec<&str> = containers
         .iter()
         .filter(|container| !container.init && !PROXIES.contains(&container.name.as_str()))

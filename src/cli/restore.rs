@@ -1,0 +1,83 @@
+//! `lastwatch restore RUN`: undoes what a run changed that could not undo it itself.
+
+use super::{Exit, Printer};
+use crate::cluster::{Cluster, Error, Reach};
+use crate::disrupt::{RestoreError, UndoReport, restore};
+use crate::evidence::RunDir;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Undo what a run changed, after a crash or a kill
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// The kubeconfig of the cluster in which the run was at work
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Another context than the run's own
+    #[arg(long)]
+    context: Option<String>,
+    /// Seconds to wait for a rollout that the undo starts
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    patience: u64,
+}
+
+pub(super) fn run(args: &RestoreArgs, printer: Printer) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let restored = match runtime {
+        Ok(runtime) => runtime.block_on(carry_out(args)),
+        Err(error) => {
+            printer.error(&error);
+            return Exit::Internal;
+        }
+    };
+    match restored {
+        Ok(report) => {
+            printer.data(&format!("{report}\n"));
+            if report.is_clean() {
+                Exit::Pass
+            } else {
+                Exit::Fail
+            }
+        }
+        Err(Failure::Run(error)) => {
+            printer.error(&error);
+            Exit::Usage
+        }
+        Err(Failure::Cluster(error)) => {
+            printer.error(&error);
+            Exit::Unavailable
+        }
+    }
+}
+
+enum Failure {
+    Run(RestoreError),
+    Cluster(Error),
+}
+
+async fn carry_out(args: &RestoreArgs) -> Result<UndoReport, Failure> {
+    let directory = RunDir::new(&args.run);
+    let info = directory
+        .info()
+        .map_err(|source| Failure::Run(source.into()))?;
+    let reach = Reach {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone().or_else(|| own_context(&info.cluster)),
+        namespace: Some(info.namespace),
+    };
+    let cluster = Cluster::connect(&reach).await.map_err(Failure::Cluster)?;
+    let patience = Duration::from_secs(args.patience);
+    restore(&cluster, &directory, patience)
+        .await
+        .map_err(Failure::Run)
+}
+
+/// The context that the run used. A run inside a pod used none.
+fn own_context(cluster: &str) -> Option<String> {
+    (cluster != "in-cluster" && !cluster.is_empty()).then(|| cluster.to_owned())
+}

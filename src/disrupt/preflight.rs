@@ -1,0 +1,285 @@
+//! May this plan be carried out here and now?
+//!
+//! Everything is checked before the first request, and everything that stands in the way is told at
+//! once. Nothing is written.
+
+use super::production::looks_like_production;
+use crate::cluster::rights::{self, Right};
+use crate::cluster::{
+    Cluster, Error, LockError, ResolvedTarget, RunLock, TargetError, WorkloadView,
+};
+use crate::error::Chain;
+use crate::scenario::{Action, Plan, WorkloadKind};
+
+/// The namespace of the leases by which nodes show that they live.
+const NODE_LEASES: &str = "kube-node-lease";
+
+/// A cluster and a target that a plan fits.
+#[derive(Clone, Debug)]
+pub struct Preflight {
+    /// The target with its objects.
+    pub target: ResolvedTarget,
+    /// Worth telling: rights that would give better evidence.
+    pub notes: Vec<String>,
+}
+
+/// What stands in the way of a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    /// The cluster does not answer as it should.
+    #[error("preflight: {source}")]
+    Cluster {
+        /// Why.
+        #[from]
+        source: Error,
+    },
+    /// One or more things stand in the way.
+    #[error("preflight found {} in the way:\n{}", counted(obstacles.len()), listed(obstacles))]
+    Obstacles {
+        /// All of them.
+        obstacles: Vec<Obstacle>,
+    },
+}
+
+/// One thing that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Whose fault it is.
+    pub kind: ObstacleKind,
+    /// What it is, with its remedy.
+    pub text: String,
+}
+
+/// Whose fault an obstacle is; it decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObstacleKind {
+    /// The scenario or the command line.
+    Usage,
+    /// The cluster: a right is missing, the workload is not at rest, somebody else is at work.
+    Cluster,
+}
+
+impl PreflightError {
+    /// The scenario or the command line is at fault, and not the cluster.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Cluster { .. } => false,
+            Self::Obstacles { obstacles } => obstacles
+                .iter()
+                .all(|obstacle| obstacle.kind == ObstacleKind::Usage),
+        }
+    }
+}
+
+fn counted(number: usize) -> String {
+    match number {
+        1 => "one thing".to_owned(),
+        many => format!("{many} things"),
+    }
+}
+
+fn listed(obstacles: &[Obstacle]) -> String {
+    let texts = obstacles.iter().map(|obstacle| {
+        let text = obstacle.text.replace('\n', "\n  ");
+        format!("- {text}")
+    });
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// Checks everything that can be checked without writing.
+///
+/// `run` is the id of the run that is to start; `yes_production` is the user's consent to names that
+/// look like production.
+pub async fn preflight(
+    cluster: &Cluster,
+    plan: &Plan,
+    run: &str,
+    yes_production: bool,
+) -> Result<Preflight, PreflightError> {
+    let mut obstacles = Vec::new();
+    obstacles.extend(production(cluster, yes_production));
+    let missing = rights::missing(cluster, &rights::required(plan)).await?;
+    if !missing.is_empty() {
+        obstacles.push(missing_rights(cluster, &missing));
+    }
+    let target = match ResolvedTarget::resolve(cluster, &plan.target).await {
+        Ok(target) => target,
+        Err(error) => {
+            // What we have no right to read is told by the missing right.
+            let forbidden =
+                matches!(&error, TargetError::Cluster { source } if source.code() == Some(403));
+            if !forbidden {
+                obstacles.push(unresolved(error)?);
+            }
+            return Err(PreflightError::Obstacles { obstacles });
+        }
+    };
+    obstacles.extend(unfit_steps(plan, &target));
+    if let Some(view) = WorkloadView::read(cluster, &plan.target.workload).await? {
+        obstacles.extend(unrest(&view, &target, plan));
+    }
+    obstacles.extend(held(cluster, plan, run).await?);
+    if !obstacles.is_empty() {
+        return Err(PreflightError::Obstacles { obstacles });
+    }
+    let notes = wishes(cluster).await?;
+    Ok(Preflight { target, notes })
+}
+
+fn production(cluster: &Cluster, yes: bool) -> Option<Obstacle> {
+    if yes {
+        return None;
+    }
+    let named = [
+        ("context", cluster.context()),
+        ("namespace", cluster.namespace()),
+    ];
+    let (what, name, word) = named
+        .into_iter()
+        .find_map(|(what, name)| Some((what, name, looks_like_production(name)?)))?;
+    Some(Obstacle {
+        kind: ObstacleKind::Usage,
+        text: format!(
+            "{what} `{name}` looks like production (`{word}`)\n\
+             hint: if it is meant, say so with `--yes-production`"
+        ),
+    })
+}
+
+fn missing_rights(cluster: &Cluster, missing: &[Right]) -> Obstacle {
+    let lines: Vec<String> = missing
+        .iter()
+        .map(|right| {
+            let group = match right.group {
+                "" => String::new(),
+                group => format!(".{group}"),
+            };
+            format!("{} {}{group}", right.verb, right.resource)
+        })
+        .collect();
+    Obstacle {
+        kind: ObstacleKind::Cluster,
+        text: format!(
+            "{} missing in namespace `{}`: {}\n\
+             hint: bind a Role that grants them:\n{}",
+            match missing.len() {
+                1 => "a right is".to_owned(),
+                many => format!("{many} rights are"),
+            },
+            cluster.namespace(),
+            lines.join(", "),
+            rights::role_yaml(cluster.namespace(), missing).trim_end()
+        ),
+    }
+}
+
+fn unresolved(error: TargetError) -> Result<Obstacle, Error> {
+    match error {
+        TargetError::Cluster { source } => Err(source),
+        other => Ok(Obstacle {
+            kind: ObstacleKind::Usage,
+            text: Chain(&other).to_string(),
+        }),
+    }
+}
+
+/// Steps that a workload of this kind, or with so few pods, cannot do.
+fn unfit_steps(plan: &Plan, target: &ResolvedTarget) -> Vec<Obstacle> {
+    let kind = target.workload.kind;
+    let mut replicas = i64::from(target.replicas);
+    let mut obstacles = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let fault = match &step.action {
+            action if kind == WorkloadKind::Job && action.disrupts() => {
+                Some("a Job has no rollout to disturb".to_owned())
+            }
+            Action::Scale { .. } if kind == WorkloadKind::DaemonSet => {
+                Some("a DaemonSet cannot be scaled".to_owned())
+            }
+            Action::Scale { to } => {
+                replicas = i64::from(*to);
+                None
+            }
+            Action::DeletePod { pods, .. } | Action::Evict { pods } => (i64::from(*pods)
+                > replicas)
+                .then(|| format!("{pods} pods are to go, and there are {replicas} by then")),
+            Action::SetImage { container, .. } => {
+                super::rollout::choose_container(&target.containers, container.as_deref()).err()
+            }
+            Action::RollingRestart | Action::Wait { .. } => None,
+        };
+        obstacles.extend(fault.map(|fault| Obstacle {
+            kind: ObstacleKind::Usage,
+            text: format!("steps[{index}] ({}): {fault}", step.action.name()),
+        }));
+    }
+    obstacles
+}
+
+/// Why the workload is not in a state from which a run can start.
+fn unrest(view: &WorkloadView, target: &ResolvedTarget, plan: &Plan) -> Option<Obstacle> {
+    let terminating: Vec<&str> = target
+        .pods
+        .iter()
+        .filter(|pod| pod.terminating)
+        .map(|pod| pod.name.as_str())
+        .collect();
+    let disrupts = plan.steps.iter().any(|step| step.action.disrupts());
+    let text = if view.metadata.deletion_timestamp.is_some() {
+        "it is being deleted".to_owned()
+    } else if view.spec.paused && disrupts {
+        "its rollouts are paused\nhint: `kubectl rollout resume` it first".to_owned()
+    } else if let Some(unrest) = view.unrest() {
+        format!("{unrest}\nhint: wait until `kubectl rollout status` says that it is rolled out")
+    } else if !terminating.is_empty() {
+        format!(
+            "pods of an earlier rollout are still terminating: {}\nhint: wait until they are gone",
+            terminating.join(", ")
+        )
+    } else if view.wanted() == 0 {
+        "it wants no pods, so there is nobody to ask\nhint: scale it up first".to_owned()
+    } else {
+        return None;
+    };
+    Some(Obstacle {
+        kind: ObstacleKind::Cluster,
+        text: format!("{} is not at rest: {text}", target.workload),
+    })
+}
+
+async fn held(cluster: &Cluster, plan: &Plan, run: &str) -> Result<Option<Obstacle>, Error> {
+    let lock = RunLock::new(cluster, &plan.target.workload, run);
+    let holder = match lock.holder().await {
+        Ok(holder) => holder,
+        Err(LockError::Cluster { source, .. }) if source.code() == Some(403) => None,
+        Err(LockError::Cluster { source, .. }) => return Err(source),
+        Err(_) => None,
+    };
+    // A dead run's lease is taken over when the run starts.
+    let holder = holder.filter(|holder| holder.run != run && !holder.expired);
+    Ok(holder.map(|holder| Obstacle {
+        kind: ObstacleKind::Cluster,
+        text: LockError::Held { holder }.to_string(),
+    }))
+}
+
+async fn wishes(cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let wanted: Vec<Right> = rights::RIGHTS
+        .iter()
+        .filter(|right| right.need == rights::Need::Wish)
+        .copied()
+        .collect();
+    let missing = rights::missing(&cluster.in_namespace(NODE_LEASES), &wanted).await?;
+    let mut resources: Vec<&str> = missing.iter().map(|right| right.resource).collect();
+    resources.dedup();
+    if resources.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!(
+        "no right to watch {} of the cluster: a lost node is told less surely",
+        resources.join(" and ")
+    )])
+}
+
+#[cfg(test)]
+mod tests;

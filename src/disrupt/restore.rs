@@ -1,0 +1,115 @@
+//! How is a run undone that could not do it itself?
+//!
+//! From its directory alone: `run.json` says where it was at work, the journal what it changed.
+//! Called again, it finds nothing more to do.
+
+use super::journal::{Journal, JournalError};
+use super::undo::{UndoReport, undo};
+use crate::cluster::{Cluster, RunLock};
+use crate::evidence::{self, EventSink, Origin, RunDir, RunInfo};
+use crate::scenario::{Workload, WorkloadKind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a run could not be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The run directory could not be read.
+    #[error("failed to read the run")]
+    Run {
+        /// Why.
+        #[from]
+        source: evidence::Error,
+    },
+    /// The journal could not be read.
+    #[error("failed to open the journal")]
+    Journal {
+        /// Why.
+        #[from]
+        source: JournalError,
+    },
+    /// The run changed nothing, for it was read from a capture.
+    #[error(
+        "`{}` was imported: nothing was changed by it, so there is nothing to restore",
+        path.display()
+    )]
+    Imported {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// `run.json` names no workload.
+    #[error("`{}` names no workload that could be restored: {found}", path.display())]
+    NoWorkload {
+        /// The run directory.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+}
+
+/// Undoes what the journal of a run directory says, and releases the run's Lease.
+///
+/// `cluster` is the cluster in which the run was at work; the namespace is the run's own.
+pub async fn restore(
+    cluster: &Cluster,
+    directory: &RunDir,
+    patience: Duration,
+) -> Result<UndoReport, RestoreError> {
+    let info = directory.info()?;
+    restore_in(cluster, &info, directory, patience, None).await
+}
+
+/// The same for a run of which the facts are known: a live one whose executor was lost in a panic.
+pub async fn restore_in(
+    cluster: &Cluster,
+    info: &RunInfo,
+    directory: &RunDir,
+    patience: Duration,
+    sink: Option<&EventSink>,
+) -> Result<UndoReport, RestoreError> {
+    let path = directory.path();
+    if info.origin == Origin::Import {
+        return Err(RestoreError::Imported {
+            path: path.to_owned(),
+        });
+    }
+    let workload = info.workload.as_deref().unwrap_or_default();
+    let workload = parse_workload(workload).ok_or_else(|| RestoreError::NoWorkload {
+        path: path.to_owned(),
+        found: format!("`{workload}`"),
+    })?;
+    let cluster = cluster.in_namespace(&info.namespace);
+    let lock = RunLock::new(&cluster, &workload, &info.id);
+    let mut journal = Journal::open(path)?;
+    Ok(undo(&cluster, &lock, &mut journal, patience, sink).await)
+}
+
+/// `deployment/demo`, as [`Workload`] displays it.
+fn parse_workload(text: &str) -> Option<Workload> {
+    let (kind, name) = text.split_once('/')?;
+    let kind: WorkloadKind = serde_json::from_value(kind.into()).ok()?;
+    (!name.is_empty()).then(|| Workload {
+        kind,
+        name: name.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_reads_back_as_it_is_displayed() {
+        for text in [
+            "deployment/demo",
+            "statefulset/db",
+            "daemonset/agent",
+            "job/once",
+        ] {
+            assert_eq!(parse_workload(text).unwrap().to_string(), text);
+        }
+        for text in ["", "demo", "deployment/", "cronjob/x"] {
+            assert_eq!(parse_workload(text), None, "{text}");
+        }
+    }
+}
