@@ -15,7 +15,9 @@ mod stamp;
 mod store;
 mod timeline;
 
-pub use clocks::{Bound, ClockOffsets, Constraint, OffsetBound, WATCH_LATENCY, object_constraints};
+pub use clocks::{
+    Bound, ClockOffsets, Constraint, OffsetBound, STAMP_WIDTH, WATCH_LATENCY, object_constraints,
+};
 pub use endpoints::{EndpointChange, EndpointHistory, EndpointState};
 pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,

@@ -12,7 +12,7 @@ mod span;
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
 pub(super) use pod::{Crash, End, How, Pod, Reaction, SAME};
-pub(super) use span::overlap;
+pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
     ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent, PodLife,

@@ -17,6 +17,11 @@ use std::collections::BTreeMap;
 /// A watch usually delivers a change within this time (facts 6.4: "usually <100 ms").
 pub const WATCH_LATENCY: i64 = 150_000_000;
 
+/// How far a node's second-grained stamp may lie before its instant: a second for the floor, and
+/// another because a stamp that was moved between clocks and written again has been floored twice.
+/// Arrivals bound that side anyway, so the second one costs little.
+pub const STAMP_WIDTH: i64 = 2 * FLOOR;
+
 /// Strict constraints may overlap by this much before a clock counts as unreliable: granularity
 /// and the harness's own reading of its clock.
 const TOLERANCE: i64 = 5_000_000;
@@ -333,7 +338,7 @@ fn pod_constraints(pod: &PodLife, wall: impl Fn(RunOffset) -> i64, found: &mut V
             found.push(Constraint::stamped_after(
                 clock(),
                 start.started,
-                FLOOR,
+                STAMP_WIDTH,
                 known,
                 true,
                 method,
@@ -377,7 +382,7 @@ fn pod_constraints(pod: &PodLife, wall: impl Fn(RunOffset) -> i64, found: &mut V
             found.push(Constraint::stamped_after(
                 clock(),
                 finished,
-                FLOOR,
+                STAMP_WIDTH,
                 known,
                 true,
                 method,

@@ -5,7 +5,7 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{Crash, How, Pod, SAME};
+use crate::attribution::scene::{Crash, How, Pod, SAME, nearness};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
@@ -81,8 +81,8 @@ fn fits(
             (if hits { weight } else { 0.0 }, hits)
         }
         LinkKind::Cut => {
-            let hits = near.lo <= case.end && case.end <= near.hi;
-            (if hits { 2.5 } else { 0.0 }, hits)
+            let hits = nearness(crash.at, case.end);
+            (2.5 * hits, hits >= 1.0)
         }
     }
 }

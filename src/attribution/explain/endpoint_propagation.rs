@@ -8,7 +8,7 @@
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene, still_routed};
 use crate::attribution::Modifier;
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{How, Pod, SAME, overlap};
+use crate::attribution::scene::{How, Pod, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 /// How long a sandbox outlives its last process at most before packets to it vanish.
@@ -171,18 +171,11 @@ fn cut_after_app(case: &Case<'_>, pod: &Pod) -> f64 {
     let (Some(proxy), Some(app)) = (pod.proxy_end, pod.app_end) else {
         return 0.0;
     };
-    let near = Interval {
-        lo: RunOffset(proxy.at.lo.0 - SAME),
-        hi: RunOffset(proxy.at.hi.0 + SAME),
-    };
-    if near.intersect(case.span()).is_none() {
-        return 0.0;
-    }
     let before = Interval {
         lo: RunOffset(i64::MIN),
         hi: RunOffset(case.sent().0 + SAME / 2),
     };
-    1.5 * overlap(app.at, before)
+    1.5 * nearness(proxy.at, case.end) * overlap(app.at, before)
 }
 
 /// A new connection that waited to be accepted when its listener closed.

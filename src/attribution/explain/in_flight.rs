@@ -6,7 +6,7 @@
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::Modifier;
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{End, How, Pod, Reaction, SAME, overlap};
+use crate::attribution::scene::{End, How, Pod, Reaction, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
@@ -41,11 +41,9 @@ pub(super) fn explain(
             _ => 1.0,
         };
         f64::from(u8::from(fits)) * weight
-    } else if near.lo <= case.end && case.end <= near.hi {
-        // A narrow interval that holds the instant says more than a wide one.
-        2.0 + density(app.at)
     } else {
-        0.0
+        // A narrow interval that holds the instant says more than a wide one.
+        nearness(app.at, case.end) * (2.0 + density(app.at))
     };
     propose(
         case,
@@ -77,14 +75,7 @@ fn under_proxy(case: &Case<'_>, index: usize, pod: &Pod, app: End, found: &mut V
     let Some(proxy) = pod.proxy_end else {
         return;
     };
-    let near = Interval {
-        lo: RunOffset(proxy.at.lo.0 - SAME),
-        hi: RunOffset(proxy.at.hi.0 + SAME),
-    };
-    if near.lo > case.end || case.end > near.hi {
-        return;
-    }
-    let weight = 1.2 * overlap(app.at, case.span());
+    let weight = 1.2 * nearness(proxy.at, case.end) * overlap(app.at, case.span());
     propose(
         case,
         index,
@@ -122,7 +113,7 @@ fn propose(
         }
         found.push(proposal);
     };
-    let held = app.at.lo.0 - SAME <= case.end.0;
+    let held = nearness(app.at, case.end) >= 1.0;
     match (app.how, pod.reaction) {
         (How::Exited(_), _) => push(Cause::InFlightCut, 1.0, held),
         (How::Crashed(_), _) => {}

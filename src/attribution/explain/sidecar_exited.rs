@@ -4,8 +4,9 @@
 //! like `endpoint-propagation` or `in-flight-cut` until the app's end is compared.
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene, still_routed};
+use crate::attribution::SidecarKind;
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{How, Pod, SAME, overlap};
+use crate::attribution::scene::{How, Pod, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
@@ -21,7 +22,9 @@ pub(super) fn explain(
     let (Some(proxy), Some(_)) = (pod.proxy_end, pod.sidecar) else {
         return;
     };
-    if link.hop != Hop::Pod || proxy.how == How::Killed {
+    // A native sidecar is signalled after its app's end, unless the grace period runs out.
+    let native = pod.sidecar == Some(SidecarKind::Native);
+    if link.hop != Hop::Pod || proxy.how == How::Killed || native {
         return;
     }
     let (end, sent) = (case.end, case.sent());
@@ -42,14 +45,7 @@ pub(super) fn explain(
         }
         LinkKind::Vanished => return,
         LinkKind::Cut if link.fast && link.reused == Some(true) => return,
-        LinkKind::Cut => {
-            let near = Interval {
-                lo: RunOffset(proxy.at.lo.0 - SAME),
-                hi: RunOffset(proxy.at.hi.0 + SAME),
-            };
-            let fits = near.intersect(Interval::between(end, end)).is_some();
-            (f64::from(u8::from(fits)), Because::ProxyEnded)
-        }
+        LinkKind::Cut => (nearness(proxy.at, end), Because::ProxyEnded),
     };
     let weight = 2.0 * fits * alive * still_routed(pod, sent);
     if weight > 0.0 {

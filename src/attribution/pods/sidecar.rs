@@ -3,7 +3,7 @@
 //! Both run on one node, so their stamps are compared directly (facts 6.7), minding the floors.
 
 use crate::attribution::scene::{Pod, Scene};
-use crate::evidence::FLOOR;
+use crate::evidence::STAMP_WIDTH;
 
 /// App's end minus proxy's end in nanoseconds, at least and at most.
 #[derive(Clone, Copy, Debug)]
@@ -46,16 +46,19 @@ pub(super) fn lead(scene: &Scene<'_>, pod: &Pod) -> Option<Lead> {
     })
 }
 
+/// A floored second, and some more for a stamp that was moved and floored again.
+const WIDTH: i64 = 1_400_000_000;
+
 /// `finishedAt` as an interval of the node's clock.
 fn ended(pod: &Pod, container: &str) -> Option<(i64, i64)> {
     let finished = pod.life.end_of(container)?.finished?;
-    Some((finished, finished + FLOOR))
+    Some((finished, finished + WIDTH))
 }
 
-/// An app that logs to its end ended after its last line.
+/// An app that logs to its end ended soon after its last line.
 fn narrowed_by_log(ended: (i64, i64), last: Option<i64>) -> (i64, i64) {
     match last {
-        Some(last) if last >= ended.0 && last < ended.1 => (last, ended.1),
+        Some(last) if last >= ended.0 && last < ended.0 + STAMP_WIDTH => (last, last.max(ended.1)),
         _ => ended,
     }
 }
@@ -64,8 +67,8 @@ fn narrowed_by_log(ended: (i64, i64), last: Option<i64>) -> (i64, i64) {
 const MOMENTS: i64 = 300_000_000;
 
 fn narrow(ended: (i64, i64), announced: i64) -> (i64, i64) {
-    if announced >= ended.0 - MOMENTS && announced < ended.1 {
-        (announced.max(ended.0), (announced + MOMENTS).min(ended.1))
+    if announced >= ended.0 - MOMENTS && announced < ended.0 + STAMP_WIDTH {
+        (announced, announced + MOMENTS)
     } else {
         ended
     }

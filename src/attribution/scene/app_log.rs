@@ -139,7 +139,7 @@ pub(super) fn constraints(
         && let (Some(finished), Some(sent)) = (end.finished, answers.latest_sent)
     {
         let method = "answers that name a pod against the end of its container";
-        let floor = crate::evidence::FLOOR;
+        let floor = crate::evidence::STAMP_WIDTH;
         found.push(Constraint::stamped_after(
             clock(),
             finished,

@@ -4,7 +4,7 @@ use super::app_log::{self, AppLog};
 use crate::attribution::SidecarKind;
 use crate::evidence::{
     Clock, ClockOffsets, ContainerEnd, EndpointHistory, EventKind, FLOOR, Interval, PodEvent,
-    PodLife, Role, RunOffset, Timeline, WATCH_LATENCY,
+    PodLife, Role, RunOffset, STAMP_WIDTH, Timeline, WATCH_LATENCY,
 };
 use std::collections::HashMap;
 
@@ -249,7 +249,7 @@ impl Pod {
                 })
                 .unwrap_or(at);
         }
-        let finished = seen.and_then(|end| self.place(offsets, end.finished?, FLOOR));
+        let finished = seen.and_then(|end| self.place(offsets, end.finished?, STAMP_WIDTH));
         if let Some(finished) = finished {
             at = at.intersect(finished).unwrap_or(at);
         }
@@ -351,7 +351,7 @@ impl Pod {
             };
             if let Some(finished) = end
                 .finished
-                .and_then(|stamp| self.place(offsets, stamp, FLOOR))
+                .and_then(|stamp| self.place(offsets, stamp, STAMP_WIDTH))
             {
                 at = at.intersect(finished).unwrap_or(at);
             }
@@ -401,7 +401,7 @@ impl Pod {
             .iter()
             .find(|(seen, ready, _)| *ready && *seen >= end.seen)
             .map(|(seen, _, _)| *seen);
-        let started = self.place(offsets, start.started, FLOOR);
+        let started = self.place(offsets, start.started, STAMP_WIDTH);
         let lo = line
             .map(|line| line.lo)
             .or(started.map(|started| started.lo));

@@ -1,6 +1,8 @@
 //! How do two intervals of uncertain instants relate?
 
-use crate::evidence::Interval;
+use crate::evidence::{Interval, RunOffset};
+
+use super::SAME;
 
 /// The share of `uncertain` that lies within `window`: 1.0 when it is contained, 0.0 when they do
 /// not meet. A point counts as contained or not.
@@ -15,10 +17,23 @@ pub(in crate::attribution) fn overlap(uncertain: Interval, window: Interval) -> 
     (common.width() as f64 / width as f64).clamp(0.0, 1.0)
 }
 
+/// How near an instant is to an uncertain one: 1.0 within it or as good as within it, then ever
+/// less, 0.0 from three seconds on.
+pub(in crate::attribution) fn nearness(uncertain: Interval, at: RunOffset) -> f64 {
+    let outside =
+        (uncertain.lo.0.saturating_sub(at.0)).max(at.0.saturating_sub(uncertain.hi.0)) - SAME;
+    if outside <= 0 {
+        1.0
+    } else if outside > 3_000_000_000 {
+        0.0
+    } else {
+        0.5 * (-(outside as f64) / 7e8).exp()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::RunOffset;
 
     #[test]
     fn a_share_is_that_of_the_uncertain_instant() {
