@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
     let printer = Printer;
     match args.command {
         Command::Import(args) => import::run(args, printer).into(),
-        Command::Lab(command) => lab::main(command),
+        Command::Lab(command) => lab::main(command, printer),
         Command::Schema => schema::run(printer).into(),
         Command::Completions(args) => completions::run(&args, Args::command(), printer).into(),
         Command::Parse(command) => parse::run(command, printer).into(),

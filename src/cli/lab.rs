@@ -1,20 +1,164 @@
 //! `lastwatch lab`: a cluster to practise on.
 
-use crate::lab;
-use clap::Subcommand;
-use std::process::ExitCode;
+use super::{Exit, Printer};
+use crate::error::Chain;
+use crate::lab::{self, session};
+use crate::scenario::LabPlan;
+use crate::task::Shutdown;
+use clap::{Args, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, ExitStatus};
 
-/// What to do with the embedded lab.
+/// What to do with the embedded lab
 #[derive(Debug, Subcommand)]
 pub(super) enum LabCommand {
-    /// The test app, as a container of the image `lastwatch/lab-app` runs it.
+    /// Start a lab, print the path of its kubeconfig, and keep it up until Ctrl-C
+    Up(UpArgs),
+    /// Run a command in the network of the lab that is up
+    Exec(ExecArgs),
+    /// The test app, as a container of the image `lastwatch/lab-app` runs it
     #[command(hide = true)]
     App,
+    /// The first half of a lab's start: namespaces
+    #[command(hide = true)]
+    Stage {
+        folder: PathBuf,
+        #[arg(long)]
+        loopback: bool,
+    },
+    /// The second half: what runs inside
+    #[command(hide = true)]
+    Inner { folder: PathBuf },
+    /// What stands between a lab and one of its containers
+    #[command(hide = true)]
+    Shim { socket: PathBuf },
+    /// What starts a command in a container
+    #[command(hide = true)]
+    Enter {
+        pid: i32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        argv: Vec<String>,
+    },
+}
+
+/// How to start a lab.
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Manifests to apply
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    manifests: Vec<PathBuf>,
+    /// Do without namespaces even where they can be had
+    #[arg(long)]
+    loopback: bool,
+}
+
+/// What to run in a lab.
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    command: Vec<OsString>,
 }
 
 /// Carries out a `lab` command.
-pub(super) fn main(command: LabCommand) -> ExitCode {
+pub(super) fn main(command: LabCommand, printer: Printer) -> ExitCode {
     match command {
+        LabCommand::Up(args) => in_runtime(printer, up(args, printer)),
+        LabCommand::Exec(args) => in_runtime(printer, exec(args, printer)),
         LabCommand::App => lab::app::main(),
+        LabCommand::Stage { folder, loopback } => session::stage_main(&folder, !loopback),
+        LabCommand::Inner { folder } => session::inner_main(&folder),
+        LabCommand::Shim { socket } => lab::node::shim_main(&socket),
+        LabCommand::Enter { pid, argv } => match lab::node::enter_main(pid, &argv) {
+            Ok(code) => code,
+            Err(error) => {
+                printer.say(&format!("exec: {error}"));
+                ExitCode::from(126)
+            }
+        },
     }
+}
+
+fn in_runtime(printer: Printer, task: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(task),
+        Err(error) => {
+            printer.error(&error);
+            Exit::Internal.into()
+        }
+    }
+}
+
+async fn up(args: UpArgs, printer: Printer) -> ExitCode {
+    let plan = LabPlan {
+        manifests: args.manifests,
+        ..LabPlan::default()
+    };
+    let settings = session::Settings {
+        loopback: args.loopback,
+    };
+    let shutdown = match Shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            printer.error(&error);
+            return Exit::Internal.into();
+        }
+    };
+    let started = tokio::select! {
+        started = session::Session::start(&plan, &settings) => started,
+        () = shutdown.stop.cancelled() => return Exit::Interrupted.into(),
+    };
+    let mut session = match started {
+        Ok(session) => session,
+        Err(error) => return unavailable(printer, &error),
+    };
+    announce_mode(&session, printer);
+    printer.data(&format!("{}\n", session.kubeconfig().display()));
+    printer.say("the lab is up; Ctrl-C ends it");
+    tokio::select! {
+        error = session.ended() => unavailable(printer, &error),
+        () = shutdown.stop.cancelled() => {
+            session.stop().await;
+            Exit::Pass.into()
+        }
+    }
+}
+
+/// Says what a lab without namespaces cannot show.
+pub(super) fn announce_mode(session: &session::Session, printer: Printer) {
+    if let session::Mode::Loopback(why) = session.mode() {
+        printer.say(&format!(
+            "warning: the lab runs in loopback mode: {why}\n\
+             what this mode cannot show: a connection that a pod refuses arrives as a reset, and nothing \
+             that is sent to a pod that is gone vanishes"
+        ));
+    }
+}
+
+async fn exec(args: ExecArgs, printer: Printer) -> ExitCode {
+    let folder = match session::find_running() {
+        Ok(folder) => folder,
+        Err(error) => return unavailable(printer, &error),
+    };
+    let mut command = Command::new(&args.command[0]);
+    command
+        .args(&args.command[1..])
+        .env("KUBECONFIG", folder.join("kubeconfig-inside"));
+    match session::run_in(&folder, command).await {
+        Ok(status) => passed_on(status),
+        Err(error) => unavailable(printer, &error),
+    }
+}
+
+/// The exit code of a command that was run, 128 + signal for a signal.
+pub(super) fn passed_on(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(70))
+}
+
+fn unavailable(printer: Printer, error: &session::Error) -> ExitCode {
+    printer.say(&format!("error: {}", Chain(error)));
+    Exit::Unavailable.into()
 }

@@ -1,0 +1,367 @@
+//! How is an instance of a container started, and held back when it crashes too often?
+
+use super::{Signal, Worker};
+use crate::lab::node::action::{Inside, action};
+use crate::lab::node::ending::Ending;
+use crate::lab::node::environment::{Facts, argv, environment};
+use crate::lab::node::probe::{Probe, ProbeKind};
+use crate::lab::node::process::{Output, Process, StartError};
+use crate::lab::node::shim::ShimOrder;
+use crate::lab::node::slot::Running;
+use crate::lab::node::status::{Finished, State};
+use crate::lab::store::object::{name, namespace, text, uid};
+use crate::lab::truth::{Fact, Listening, follow_listeners};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::BufReader;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+impl Worker {
+    /// Starts a new instance; its failure is the container's state.
+    pub(super) async fn start(&mut self, index: usize) {
+        self.retire(index);
+        let (recorder, pod) = (&self.host.recorder, &self.pod);
+        let slot = &self.slots[index];
+        let (container, image) = (slot.view.name.clone(), slot.view.image.clone());
+        let order = match self.order(index) {
+            Ok(order) => order,
+            Err(text) => {
+                recorder.warning(pod, &container, "Failed", &format!("Error: {text}"));
+                self.give_up(index, text);
+                return;
+            }
+        };
+        let pulled = format!("Container image \"{image}\" already present on machine");
+        recorder.normal(pod, &container, "Pulled", &pulled);
+        recorder.normal(
+            pod,
+            &container,
+            "Created",
+            &format!("Created container: {container}"),
+        );
+        let began = Instant::now();
+        let started = {
+            let sandbox = self.sandbox.as_ref().expect("a sandbox comes first");
+            let ns = sandbox.net.as_ref().map(|net| net.ns());
+            let socket = self
+                .host
+                .dir
+                .join(format!("{:016x}", rand::random::<u64>()));
+            Process::start(&order, ns, &socket).await
+        };
+        match started {
+            Ok((process, output)) => self.started(index, order.env, process, output, began),
+            Err(error) => self.refused(index, &error),
+        }
+    }
+
+    /// The instance before this one becomes the last state.
+    fn retire(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.instance += 1;
+        if let State::Terminated(finished) = &slot.view.state {
+            slot.view.last = Some(finished.clone());
+            slot.view.restarts += 1;
+        } else if slot.view.last.is_some() {
+            slot.view.restarts += 1; // It was held back meanwhile.
+        }
+        slot.backoff.started();
+        let random = || rand::random::<u128>();
+        slot.view.id = Some(format!("containerd://{:032x}{:032x}", random(), random()));
+    }
+
+    fn order(&self, index: usize) -> Result<ShimOrder, String> {
+        let spec = &self.slots[index].spec;
+        let address = self.sandbox.as_ref().map(|sandbox| sandbox.address);
+        let address = address.expect("a sandbox comes first");
+        let facts = Facts {
+            pod: &self.pod,
+            pod_ip: &address.to_string(),
+            host_ip: &self.host.address.to_string(),
+            bin: &self.host.bin,
+            skew: self.host.clock.skew_nanos(),
+            own_address_only: !self.host.isolated(),
+        };
+        let place = Some(namespace(&self.pod));
+        let env = environment(spec, &facts, |map, key| {
+            let map = self.host.store.get("configmaps", place, map)?;
+            map["data"][key].as_str().map(str::to_owned)
+        })?;
+        let hosts = self.host.hosts_file(&self.pod);
+        self.host
+            .write_hosts(&self.pod, address)
+            .map_err(|error| format!("write {}: {error}", hosts.display()))?;
+        Ok(ShimOrder {
+            argv: argv(spec, &env)?,
+            env,
+            cwd: spec["workingDir"].as_str().map(Into::into),
+            hostname: name(&self.pod).to_owned(),
+            hosts,
+            isolated: self.host.isolated(),
+        })
+    }
+
+    fn started(
+        &mut self,
+        index: usize,
+        env: Vec<(String, String)>,
+        process: Process,
+        output: Output,
+        began: Instant,
+    ) {
+        let process = Arc::new(process);
+        self.keep_log(index, output);
+        self.addressed = true;
+        let slot = &mut self.slots[index];
+        let container = slot.view.name.clone();
+        let recorder = &self.host.recorder;
+        recorder.normal(
+            &self.pod,
+            &container,
+            "Started",
+            &format!("Started container {container}"),
+        );
+        self.host.truth.tell(Fact::Started {
+            pod: name(&self.pod).to_owned(),
+            uid: uid(&self.pod).to_owned(),
+            container,
+            pid: process.pid,
+        });
+        slot.view.state = State::Running {
+            since: self.host.clock.now(),
+        };
+        slot.view.started = slot.spec["startupProbe"].is_null();
+        slot.view.ready = slot.view.started
+            && slot.spec["readinessProbe"].is_null()
+            && (!slot.init || slot.view.sidecar);
+        slot.running = Some(Running {
+            process,
+            env,
+            began,
+            health: CancellationToken::new(),
+            readiness: CancellationToken::new(),
+            stopping: false,
+        });
+        self.await_end(index);
+        self.follow_listeners(index);
+        if self.slots[index].view.started {
+            self.watch_health(index);
+        } else {
+            self.probe(index, ProbeKind::Startup);
+        }
+    }
+
+    /// Copies what the container writes into its log, which ends when the last writer has ended.
+    fn keep_log(&self, index: usize, output: Output) {
+        let view = &self.slots[index].view;
+        let id = view.id.as_deref().unwrap_or_default();
+        let log = self.host.logs.begin(uid(&self.pod), &view.name, id);
+        let clock = self.host.clock;
+        tokio::spawn(async move {
+            tokio::join!(
+                log.copy(BufReader::new(output.stdout), || clock.now()),
+                log.copy(BufReader::new(output.stderr), || clock.now()),
+            );
+            log.end();
+        });
+    }
+
+    /// Tells the truth at once when the instance ends, and the kubelet when it next looks.
+    fn await_end(&self, index: usize) {
+        let slot = &self.slots[index];
+        let Some(running) = &slot.running else {
+            return;
+        };
+        let (host, process) = (Arc::clone(&self.host), Arc::clone(&running.process));
+        let (pod, signals) = (Arc::clone(&self.pod), self.signals_tx.clone());
+        let (container, instance) = (slot.view.name.clone(), slot.instance);
+        tokio::spawn(async move {
+            let ended = process.wait().await;
+            host.truth.tell_at(
+                ended.at,
+                Fact::Ended {
+                    pod: name(&pod).to_owned(),
+                    uid: uid(&pod).to_owned(),
+                    container: container.clone(),
+                    code: ended.code,
+                },
+            );
+            host.relist().await;
+            let exited = Signal::Exited {
+                container,
+                instance,
+            };
+            // A worker that has ended needs no news.
+            let _ = signals.send(exited).await;
+        });
+    }
+
+    fn follow_listeners(&self, index: usize) {
+        let (Some(running), Some(sandbox)) = (&self.slots[index].running, &self.sandbox) else {
+            return;
+        };
+        let whose = Listening {
+            pod: name(&self.pod).to_owned(),
+            uid: uid(&self.pod).to_owned(),
+            pid: running.process.pid,
+            address: sandbox.net.is_none().then_some(sandbox.address),
+        };
+        let (truth, process) = (self.host.truth.clone(), Arc::clone(&running.process));
+        let stop = self.listening.child_token();
+        // One container tells for the whole pod, since they share the network: the first regular one.
+        if self.slots[index].init || self.slots[..index].iter().any(|slot| !slot.init) {
+            return;
+        }
+        let ended = stop.clone();
+        tokio::spawn(follow_listeners(truth, whose, stop));
+        tokio::spawn(async move {
+            process.wait().await;
+            ended.cancel();
+        });
+    }
+
+    /// Starts the probes that wait for the startup probe.
+    pub(super) fn watch_health(&self, index: usize) {
+        self.probe(index, ProbeKind::Readiness);
+        self.probe(index, ProbeKind::Liveness);
+    }
+
+    fn probe(&self, index: usize, kind: ProbeKind) {
+        let slot = &self.slots[index];
+        let (Some(running), Some(sandbox)) = (&slot.running, &self.sandbox) else {
+            return;
+        };
+        let address = sandbox.address.to_string();
+        let Some(probe) = Probe::of(kind, &slot.spec, slot.instance, &address) else {
+            return;
+        };
+        let stop = match kind {
+            ProbeKind::Readiness => running.readiness.clone(),
+            ProbeKind::Liveness | ProbeKind::Startup => running.health.clone(),
+        };
+        tokio::spawn(probe.run(self.inside(index), self.signals_tx.clone(), stop));
+    }
+
+    pub(super) fn inside(&self, index: usize) -> Inside {
+        let running = self.slots[index].running.as_ref();
+        Inside {
+            pid: running.map_or(0, |running| running.process.pid),
+            isolated: self.host.isolated(),
+            env: running
+                .map(|running| running.env.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn refused(&mut self, index: usize, error: &StartError) {
+        let text = format!("failed to start container: {}", crate::error::Chain(error));
+        let now = self.host.clock.now();
+        let slot = &mut self.slots[index];
+        let recorder = &self.host.recorder;
+        recorder.warning(
+            &self.pod,
+            &slot.view.name,
+            "Failed",
+            &format!("Error: {text}"),
+        );
+        slot.view.state = State::Terminated(Finished {
+            code: 128,
+            reason: "StartError",
+            started: jiff::Timestamp::UNIX_EPOCH,
+            finished: now,
+            id: slot.view.id.clone().unwrap_or_default(),
+            message: Some(text),
+        });
+        slot.backoff.ended(Instant::now(), Instant::now());
+    }
+
+    fn give_up(&mut self, index: usize, text: String) {
+        let slot = &mut self.slots[index];
+        slot.hopeless = true;
+        slot.view.id = None;
+        slot.view.state = State::Waiting {
+            reason: "CreateContainerConfigError",
+            message: Some(text),
+        };
+        self.report();
+    }
+
+    /// Leaves a crashing container down for a while.
+    pub(super) fn hold_back(&mut self, index: usize, until: Instant, delay: Duration) {
+        let place = format!(
+            "{}_{}({})",
+            name(&self.pod),
+            namespace(&self.pod),
+            uid(&self.pod)
+        );
+        let slot = &mut self.slots[index];
+        let State::Terminated(finished) = slot.view.state.clone() else {
+            return; // It waits already.
+        };
+        let container = &slot.view.name;
+        let recorder = &self.host.recorder;
+        let message = format!("Back-off restarting failed container {container} in pod {place}");
+        recorder.warning(&self.pod, container, "BackOff", &message);
+        slot.view.last = Some(finished);
+        slot.view.state = State::Waiting {
+            reason: "CrashLoopBackOff",
+            message: Some(format!(
+                "back-off {}s restarting failed container={container} pod={place}",
+                delay.as_secs()
+            )),
+        };
+        self.report();
+        let signals = self.signals_tx.clone();
+        tokio::spawn(async move {
+            sleep_until(until).await;
+            let _ = signals.send(Signal::Retry).await;
+        });
+    }
+
+    /// Stops an instance whose liveness or startup probe has failed; its end brings the next one.
+    pub(super) fn stop_unhealthy(&mut self, index: usize, kind: ProbeKind) {
+        let inside = self.inside(index);
+        let own = &self.slots[index].spec[kind.field()]["terminationGracePeriodSeconds"];
+        let whole = &self.pod["spec"]["terminationGracePeriodSeconds"];
+        let grace = own.as_u64().or(whole.as_u64()).unwrap_or(30);
+        let word = kind.word().to_lowercase();
+        let pre_stop = self.pre_stop(index);
+        let slot = &mut self.slots[index];
+        let Some(running) = slot.running.as_mut().filter(|running| !running.stopping) else {
+            return;
+        };
+        running.stopping = true;
+        running.health.cancel();
+        let container = slot.view.name.clone();
+        let (grace_tx, grace) = watch::channel(grace);
+        let ending = Ending {
+            host: Arc::clone(&self.host),
+            pod: Arc::clone(&self.pod),
+            message: format!("Container {container} failed {word} probe, will be restarted"),
+            container,
+            process: Arc::clone(&running.process),
+            inside,
+            pre_stop,
+            before: BTreeSet::new(),
+            done: Arc::new(watch::Sender::new(BTreeSet::new())),
+            grace,
+        };
+        tokio::spawn(async move {
+            ending.run().await;
+            drop(grace_tx);
+        });
+    }
+
+    pub(super) fn pre_stop(&self, index: usize) -> Option<crate::lab::node::action::Action> {
+        let spec = &self.slots[index].spec;
+        let address = self.sandbox.as_ref()?.address.to_string();
+        action(&spec["lifecycle"]["preStop"], spec, &address)
+    }
+
+    pub(super) fn container_name(&self, index: usize) -> String {
+        text(&self.slots[index].spec["name"]).to_owned()
+    }
+}

@@ -1,0 +1,254 @@
+//! How do manifests become objects of a lab, and when is what they ask for there?
+
+use crate::lab::loopback;
+use crate::lab::store::object::{items, name, namespace, text};
+use crate::lab::store::{RESOURCES, Store};
+use crate::task::{WaitTimeout, wait_until};
+use serde::Deserialize;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long a lab may take until everything is ready.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why manifests could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    #[error("failed to read `{path}`")]
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("`{path}` is no YAML")]
+    Syntax {
+        path: String,
+        source: serde_yaml::Error,
+    },
+    #[error(
+        "`{path}`: the lab has no kind `{kind}` of `{api_version}`\n\
+         hint: it knows {known}"
+    )]
+    Unknown {
+        path: String,
+        kind: String,
+        api_version: String,
+        known: String,
+    },
+    #[error("`{path}`: {kind} `{object}` was refused: {text}")]
+    Refused {
+        path: String,
+        kind: String,
+        object: String,
+        text: String,
+    },
+    #[error("what the manifests ask for is not there")]
+    NotReady(#[source] WaitTimeout),
+}
+
+/// Creates every object of a file of manifests. Where pods have no network of their own, Services
+/// get addresses of this machine.
+pub(super) fn apply(store: &Store, path: &Path, isolated: bool) -> Result<(), ApplyError> {
+    let shown = path.display().to_string();
+    let file = fs::read_to_string(path).map_err(|source| ApplyError::Read {
+        path: shown.clone(),
+        source,
+    })?;
+    for document in serde_yaml::Deserializer::from_str(&file) {
+        let mut object = Value::deserialize(document).map_err(|source| ApplyError::Syntax {
+            path: shown.clone(),
+            source,
+        })?;
+        if !object.is_null() {
+            if !isolated {
+                address(store, &mut object);
+            }
+            create(store, &shown, object)?;
+        }
+    }
+    Ok(())
+}
+
+fn address(store: &Store, object: &mut Value) {
+    if object["kind"] == "Service" && object["spec"]["clusterIP"].is_null() {
+        let (_, services) = store.list("services", None);
+        let number = u16::try_from(services.len()).unwrap_or(u16::MAX);
+        let address = loopback::service_address(number);
+        object["spec"]["clusterIP"] = Value::String(address.to_string());
+    }
+}
+
+fn create(store: &Store, path: &str, object: Value) -> Result<(), ApplyError> {
+    let kind = text(&object["kind"]).to_owned();
+    let api_version = text(&object["apiVersion"]).to_owned();
+    let known = RESOURCES
+        .iter()
+        .find(|resource| resource.kind == kind && resource.api_version() == api_version);
+    let Some(resource) = known else {
+        let known: Vec<_> = RESOURCES.iter().map(|resource| resource.kind).collect();
+        return Err(ApplyError::Unknown {
+            path: path.to_owned(),
+            kind,
+            api_version,
+            known: known.join(", "),
+        });
+    };
+    let object_name = name(&object).to_owned();
+    store
+        .create(resource.plural, object)
+        .map(|_| ())
+        .map_err(|error| ApplyError::Refused {
+            path: path.to_owned(),
+            kind,
+            object: object_name,
+            text: error.to_string(),
+        })
+}
+
+/// Waits until every Deployment is available and every Service with ready endpoints is reached
+/// through the service proxy.
+pub(super) async fn wait_ready(store: &Arc<Store>) -> Result<(), ApplyError> {
+    let every = Duration::from_millis(100);
+    wait_until("the workloads are available", PATIENCE, every, || async {
+        unavailable(store).map_or(Ok(()), Err)
+    })
+    .await
+    .map_err(ApplyError::NotReady)?;
+    for (service, address) in reachable(store) {
+        let what = format!("service `{service}` answers");
+        wait_until(&what, PATIENCE, every, || async {
+            let connect = tokio::time::timeout(every * 5, TcpStream::connect(&address));
+            match connect.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("no answer".to_owned()),
+            }
+        })
+        .await
+        .map_err(ApplyError::NotReady)?;
+    }
+    Ok(())
+}
+
+/// The first Deployment that lacks replicas, and what its pods say.
+fn unavailable(store: &Store) -> Option<String> {
+    let (_, deployments) = store.list("deployments", None);
+    deployments.iter().find_map(|deployment| {
+        let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+        let available = deployment["status"]["availableReplicas"]
+            .as_i64()
+            .unwrap_or(0);
+        let observed = deployment["status"]["observedGeneration"]
+            .as_i64()
+            .unwrap_or(0);
+        let newest = deployment["metadata"]["generation"].as_i64().unwrap_or(0);
+        (available < wanted || observed < newest).then(|| {
+            format!(
+                "deployment `{}` has {available} of {wanted} replicas; pods: {}",
+                name(deployment),
+                pods(store, namespace(deployment))
+            )
+        })
+    })
+}
+
+fn pods(store: &Store, place: &str) -> String {
+    let (_, pods) = store.list("pods", Some(place));
+    let said: Vec<_> = pods
+        .iter()
+        .map(|pod| {
+            let waiting: Vec<_> = ["initContainerStatuses", "containerStatuses"]
+                .iter()
+                .flat_map(|field| items(&pod["status"][field]))
+                .map(|status| &status["state"]["waiting"])
+                .filter(|waiting| waiting.is_object())
+                .map(|waiting| {
+                    format!(
+                        " {} {}",
+                        text(&waiting["reason"]),
+                        text(&waiting["message"])
+                    )
+                })
+                .collect();
+            format!(
+                "{} {}{}",
+                name(pod),
+                text(&pod["status"]["phase"]),
+                waiting.concat()
+            )
+        })
+        .collect();
+    said.join(", ")
+}
+
+/// The addresses of Services that have a ready endpoint.
+fn reachable(store: &Store) -> Vec<(String, String)> {
+    let (_, slices) = store.list("endpointslices", None);
+    let (_, services) = store.list("services", None);
+    services
+        .iter()
+        .filter(|service| {
+            slices.iter().any(|slice| {
+                namespace(slice) == namespace(service)
+                    && slice["metadata"]["labels"]["kubernetes.io/service-name"]
+                        == service["metadata"]["name"]
+                    && items(&slice["endpoints"])
+                        .iter()
+                        .any(|endpoint| endpoint["conditions"]["ready"] == true)
+            })
+        })
+        .filter(|service| text(&service["spec"]["clusterIP"]).contains('.'))
+        .filter_map(|service| {
+            let port = items(&service["spec"]["ports"]).first()?["port"].as_u64()?;
+            let address = format!("{}:{port}", text(&service["spec"]["clusterIP"]));
+            Some((name(service).to_owned(), address))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(text: &str) -> Result<Arc<Store>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("demo.yaml");
+        fs::write(&path, text).expect("a file");
+        let store = Store::new();
+        let result = apply(&store, &path, true);
+        result.map(|()| store).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_document_of_a_file_becomes_an_object() {
+        let store = applied(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {name: demo}\nspec: {ports: [{port: 80}]}\n---\n---\n\
+             apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: fast}\n",
+        )
+        .expect("applied");
+        let service = store
+            .get("services", Some("default"), "demo")
+            .expect("created");
+        assert!(text(&service["spec"]["clusterIP"]).starts_with("10.96."));
+        assert!(
+            store
+                .get("configmaps", Some("default"), "settings")
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn what_the_lab_does_not_know_is_named_with_what_it_does() {
+        let error =
+            applied("apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: x}\n").unwrap_err();
+        assert!(
+            error.contains("no kind `DaemonSet` of `apps/v1`"),
+            "{error}"
+        );
+        assert!(error.contains("Deployment"), "{error}");
+        assert!(applied("a: [").unwrap_err().contains("is no YAML"));
+    }
+}

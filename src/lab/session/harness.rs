@@ -1,0 +1,82 @@
+//! How does a command run inside a lab, with the lab's network and names, and nothing else of it?
+
+use super::outer::{Error, Mode, Session};
+use super::place;
+use crate::lab::net;
+use nix::sched::CloneFlags;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::ExitStatus;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+impl Session {
+    /// Runs a command in the lab's network, as a program on the first node would be, and passes
+    /// SIGINT and SIGTERM on to it. It has its own process group, so that a Ctrl-C comes once.
+    pub async fn run_inside(&self, command: std::process::Command) -> Result<ExitStatus, Error> {
+        let pid = (*self.mode() == Mode::Isolated).then(|| self.inner());
+        run(pid, command).await
+    }
+}
+
+/// Runs a command in the network of the lab whose folder this is.
+pub async fn run_in(folder: &Path, command: std::process::Command) -> Result<ExitStatus, Error> {
+    let inner = place::pid(folder, "inner.pid").ok_or(Error::NoneRuns)?;
+    run(Some(inner), command).await
+}
+
+async fn run(pid: Option<i32>, mut command: std::process::Command) -> Result<ExitStatus, Error> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |source| Error::Run {
+        program: program.clone(),
+        source,
+    };
+    let spaces = pid.map_or_else(|| Ok(Vec::new()), spaces).map_err(failed)?;
+    let handles: Vec<_> = spaces
+        .iter()
+        .map(|(file, kind)| (file.as_raw_fd(), *kind))
+        .collect();
+    net::enter(&mut command, &handles);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut child = Command::from(command)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    let pass = |signal| {
+        if let Some(id) = id {
+            let _ = kill(Pid::from_raw(id), signal);
+        }
+    };
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.map_err(failed),
+            _ = interrupt.recv() => pass(Signal::SIGINT),
+            _ = terminate.recv() => pass(Signal::SIGTERM),
+        }
+    }
+}
+
+/// The namespaces of a lab, in the order in which they can be entered: the user namespace gives the
+/// right to the others. One that we are in already is left out.
+fn spaces(pid: i32) -> io::Result<Vec<(File, CloneFlags)>> {
+    let kinds = [
+        ("user", CloneFlags::CLONE_NEWUSER),
+        ("net", CloneFlags::CLONE_NEWNET),
+        ("mnt", CloneFlags::CLONE_NEWNS),
+    ];
+    let mut spaces = Vec::new();
+    for (name, kind) in kinds {
+        let path = format!("/proc/{pid}/ns/{name}");
+        if fs::read_link(&path)? != fs::read_link(format!("/proc/self/ns/{name}"))? {
+            spaces.push((File::open(path)?, kind));
+        }
+    }
+    Ok(spaces)
+}

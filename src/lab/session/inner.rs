@@ -1,0 +1,226 @@
+//! What runs inside a lab?
+
+use super::stage::tell;
+use super::{LabOrder, News, apply, relay};
+use crate::lab::api::{Api, Server, User};
+use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES};
+use crate::lab::node::{self, Host, LogBook, Network, NodeClock, Recorder};
+use crate::lab::proxy::{self, Dataplane};
+use crate::lab::store::Store;
+use crate::lab::truth::{self, Truth};
+use crate::lab::{controllers, loopback::Relay};
+use crate::task::Scope;
+use nix::mount::{MsFlags, mount};
+use std::error::Error;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The port of the API server inside.
+const API_PORT: u16 = 6443;
+
+/// Runs the inside of the lab whose folder this is, until the outside ends.
+pub(crate) fn main(folder: &Path) -> ExitCode {
+    std::thread::spawn(|| {
+        // The outside never writes: the end of the stream is its end. Everything in the lab's
+        // process namespace ends with this process.
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let result = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(folder)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = crate::error::Chain(error.as_ref()).to_string();
+            tell(&News::Failed { text });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Fallible<T> = Result<T, Box<dyn Error + 'static>>;
+
+async fn run(folder: &Path) -> Fallible<()> {
+    let order: LabOrder = serde_json::from_slice(&std::fs::read(folder.join("order.json"))?)?;
+    let network = if order.isolated {
+        match set_up_network() {
+            Ok(network) => network,
+            Err(error) => {
+                let text = crate::error::Chain(error.as_ref()).to_string();
+                tell(&News::Forbidden { text });
+                return Ok(());
+            }
+        }
+    } else {
+        Network::Loopback(Arc::new(AtomicU32::new(0)))
+    };
+    let store = Store::new();
+    let logs = LogBook::default();
+    let truth = Truth::create(&folder.join("truth.jsonl"))?;
+    let api = Api::new(Arc::clone(&store), logs.clone());
+    let token = api.issue_token(User::admin());
+    let (ip, port) = if order.isolated {
+        (NODE_ADDRESSES[0], API_PORT)
+    } else {
+        (Ipv4Addr::LOCALHOST, 0)
+    };
+    let server = Server::bind(api, SocketAddr::new(IpAddr::V4(ip), port)).await?;
+    let address = server.address();
+    let stop = CancellationToken::new();
+    let mut scope = Scope::new(&stop);
+    let serving = stop.clone();
+    scope.spawn(
+        "api",
+        async move { failing("api", server.run(serving).await) },
+    );
+    let socket = folder.join("api.sock");
+    scope.spawn("relay", async move {
+        failing("relay", relay::inside(&socket, address).await)
+    });
+    controllers::start(&store, &mut scope);
+    tell(&News::Serving { address, token });
+    let bin = link_program(folder)?;
+    let parts = Parts {
+        order: &order,
+        network: &network,
+        store: &store,
+        logs: &logs,
+        truth: &truth,
+        folder,
+        bin: &bin,
+    };
+    for index in 0..NODES.len() {
+        parts.start_node(index, &mut scope)?;
+    }
+    tokio::select! {
+        ended = scope.join() => ended?,
+        result = set_up(&store, &order, folder) => {
+            result?;
+            tell(&News::Ready);
+            scope.join().await?;
+        }
+    }
+    Err("the lab has ended by itself".into())
+}
+
+/// Says why a part of the lab has ended, which none of them should.
+fn failing<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
+    if let Err(error) = result {
+        let text = format!("{part}: {error}");
+        tell(&News::Failed { text });
+    }
+}
+
+async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible<()> {
+    for manifest in &order.plan.manifests {
+        apply::apply(store, manifest, order.isolated)?;
+    }
+    apply::wait_ready(store).await?;
+    if order.isolated {
+        name_services(store, folder)?;
+    }
+    Ok(())
+}
+
+/// The harness finds Services by name, as a pod would.
+fn name_services(store: &Store, folder: &Path) -> Fallible<()> {
+    let (_, services) = store.list("services", None);
+    let node = serde_json::json!({"metadata": {"name": NODES[0], "namespace": "default"}});
+    let path = folder.join("hosts");
+    std::fs::write(&path, node::hosts(&node, NODE_ADDRESSES[0], &services))?;
+    let bind = MsFlags::MS_BIND;
+    mount(Some(&path), "/etc/hosts", None::<&str>, bind, None::<&str>)?;
+    Ok(())
+}
+
+fn set_up_network() -> Fallible<Network> {
+    // The old /proc tells of processes as they are counted outside.
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)?;
+    let fabric = Fabric::new()?;
+    for node in 0..NODES.len() {
+        // The first rules show whether nftables can be had, and switch connection tracking on.
+        Dataplane::of(&fabric, node)?.install(&proxy::Routes::new())?;
+    }
+    Ok(Network::Isolated(Arc::new(fabric)))
+}
+
+/// What a node is made of.
+struct Parts<'a> {
+    order: &'a LabOrder,
+    network: &'a Network,
+    store: &'a Arc<Store>,
+    logs: &'a LogBook,
+    truth: &'a Truth,
+    folder: &'a Path,
+    bin: &'a Path,
+}
+
+impl Parts<'_> {
+    /// Starts the kubelet, the service proxy and the witness of a node.
+    fn start_node(&self, index: usize, scope: &mut Scope) -> Fallible<()> {
+        let name = NODES[index];
+        let dir = self.folder.join(name);
+        std::fs::create_dir(&dir)?;
+        let ahead = self.order.plan.clock_skew.get(name).copied();
+        let clock = NodeClock::ahead(ahead.unwrap_or(0.0));
+        let host = Arc::new(Host {
+            index,
+            name,
+            address: NODE_ADDRESSES[index],
+            clock,
+            store: Arc::clone(self.store),
+            network: self.network.clone(),
+            truth: self.truth.clone(),
+            logs: self.logs.clone(),
+            recorder: Recorder::new(Arc::clone(self.store), name, clock),
+            dir,
+            bin: self.bin.to_owned(),
+            relisted: Instant::now(),
+        });
+        let stop = scope.token();
+        scope.spawn(&format!("kubelet {name}"), async move {
+            failing("kubelet", node::run(host, stop).await);
+        });
+        self.start_proxy(index, scope)
+    }
+
+    fn start_proxy(&self, index: usize, scope: &mut Scope) -> Fallible<()> {
+        let dataplane = match self.network {
+            Network::Isolated(fabric) => {
+                let events = truth::subscribe(fabric.node(index))?;
+                let follow = truth::follow_connections(self.truth.clone(), events, scope.token());
+                scope.spawn("connections", follow);
+                Dataplane::of(fabric, index)?
+            }
+            Network::Loopback(_) if index == 0 => Dataplane::Relay(Relay::new(self.truth.clone())),
+            Network::Loopback(_) => return Ok(()), // One network, one relay.
+        };
+        let (store, truth) = (Arc::clone(self.store), self.truth.clone());
+        let (delay, stop) = (self.order.plan.endpoint_propagation, scope.token());
+        scope.spawn("service proxy", async move {
+            let proxy = proxy::run(NODES[index], store, dataplane, delay, truth, stop);
+            failing("service proxy", proxy.await);
+        });
+        Ok(())
+    }
+}
+
+/// A folder that can be put before `PATH`, in which this program is `lastwatch`.
+fn link_program(folder: &Path) -> io::Result<PathBuf> {
+    let bin = folder.join("bin");
+    std::fs::create_dir(&bin)?;
+    std::os::unix::fs::symlink(node::program(), bin.join("lastwatch"))?;
+    Ok(bin)
+}

@@ -1,0 +1,242 @@
+//! The outside of a running lab.
+
+use super::place::Place;
+use super::{LabOrder, News, relay};
+use crate::lab::node::program;
+use crate::scenario::LabPlan;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+/// How long the inside of a lab may take for its next news: it bounds its own waits.
+const NEWS_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Why there is no lab.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its folder could not be made or written.
+    #[error("failed to prepare the lab's folder")]
+    Folder(#[source] io::Error),
+    /// This program could not be started again.
+    #[error("failed to start the lab's process")]
+    Start(#[source] io::Error),
+    /// It said why it cannot be.
+    #[error("the lab could not be set up: {0}")]
+    Failed(String),
+    /// It ended without a word, or said nothing for too long.
+    #[error("the lab has ended without a word")]
+    Silent,
+    /// No lab to run something in.
+    #[error("no lab runs\nhint: start one with `lastwatch lab up`")]
+    NoneRuns,
+    /// A command could not be run in it.
+    #[error("failed to run `{program}` in the lab")]
+    Run {
+        /// The command.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How a lab keeps its pods apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In namespaces.
+    Isolated,
+    /// By addresses of this machine, for this reason.
+    Loopback(String),
+}
+
+/// What a lab is started with.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Do without namespaces even where they can be had.
+    pub loopback: bool,
+}
+
+/// A lab that runs. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Session {
+    place: Place,
+    mode: Mode,
+    inner: i32,
+    relay: JoinHandle<()>,
+    news: Lines<BufReader<ChildStdout>>,
+    // Closed before the process is reaped: the end of the pipe ends the lab.
+    lifeline: Option<ChildStdin>,
+    stage: Child,
+}
+
+impl Session {
+    /// Starts a lab, applies its manifests and waits until what they ask for is there.
+    pub async fn start(plan: &LabPlan, settings: &Settings) -> Result<Self, Error> {
+        if settings.loopback {
+            return Self::launch(plan, Mode::Loopback("it was asked for".to_owned())).await;
+        }
+        match Self::launch(plan, Mode::Isolated).await {
+            Err(Error::Failed(text)) if text.starts_with(FORBIDDEN) => {
+                let why = text[FORBIDDEN.len()..].to_owned();
+                Self::launch(plan, Mode::Loopback(why)).await
+            }
+            other => other,
+        }
+    }
+
+    async fn launch(plan: &LabPlan, mode: Mode) -> Result<Self, Error> {
+        let place = Place::new().map_err(Error::Folder)?;
+        let order = LabOrder {
+            plan: plan.clone(),
+            isolated: mode == Mode::Isolated,
+        };
+        let text = serde_json::to_vec(&order).expect("an order is plain data");
+        std::fs::write(place.path().join("order.json"), text).map_err(Error::Folder)?;
+        let mut command = Command::new(program());
+        command.args(["lab", "stage"]).arg(place.path());
+        if !order.isolated {
+            command.arg("--loopback");
+        }
+        let mut stage = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for the harness first: the lab must be there while it restores.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Error::Start)?;
+        let lifeline = stage.stdin.take();
+        let stdout = stage.stdout.take().expect("stdout is a pipe");
+        let mut news = BufReader::new(stdout).lines();
+        let (mut inner, mut relay) = (0, None);
+        loop {
+            match next(&mut news).await? {
+                News::Inner { pid } => inner = pid,
+                News::Serving { address, token } => {
+                    relay = Some(open_relay(place.path(), address, &token).await?);
+                }
+                News::Forbidden { text } => {
+                    return Err(Error::Failed(format!("{FORBIDDEN}{text}")));
+                }
+                News::Failed { text } => return Err(Error::Failed(text)),
+                News::Ready => break,
+            }
+        }
+        Ok(Self {
+            place,
+            mode,
+            inner,
+            relay: relay.ok_or(Error::Silent)?,
+            news,
+            lifeline,
+            stage,
+        })
+    }
+
+    /// How it keeps its pods apart.
+    pub const fn mode(&self) -> &Mode {
+        &self.mode
+    }
+
+    /// The kubeconfig for programs outside the lab's network.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.place.path().join("kubeconfig")
+    }
+
+    /// The kubeconfig for programs inside.
+    pub fn kubeconfig_inside(&self) -> PathBuf {
+        self.place.path().join("kubeconfig-inside")
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Its record of what really happened.
+    pub fn truth(&self) -> PathBuf {
+        self.place.path().join("truth.jsonl")
+    }
+
+    pub(super) const fn inner(&self) -> i32 {
+        self.inner
+    }
+
+    /// Comes back when the lab ends by itself, with what it said.
+    pub async fn ended(&mut self) -> Error {
+        loop {
+            match self.news.next_line().await {
+                Ok(Some(line)) => match serde_json::from_str(&line) {
+                    Ok(News::Failed { text }) => return Error::Failed(text),
+                    _ => continue,
+                },
+                _ => return Error::Silent,
+            }
+        }
+    }
+
+    /// Ends the lab and everything in it.
+    pub async fn stop(mut self) {
+        self.relay.abort();
+        drop(self.lifeline.take());
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.stage.wait()).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
+}
+
+/// How a failure begins that loopback mode can make good.
+const FORBIDDEN: &str = "namespaces are not permitted here: ";
+
+async fn next(news: &mut Lines<BufReader<ChildStdout>>) -> Result<News, Error> {
+    let line = tokio::time::timeout(NEWS_PATIENCE, news.next_line()).await;
+    match line {
+        Ok(Ok(Some(line))) => serde_json::from_str(&line).map_err(|_| Error::Silent),
+        _ => Err(Error::Silent),
+    }
+}
+
+/// Writes both kubeconfigs and starts the relay for programs outside.
+async fn open_relay(
+    folder: &Path,
+    inside: SocketAddr,
+    token: &str,
+) -> Result<JoinHandle<()>, Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(Error::Folder)?;
+    let outside = listener.local_addr().map_err(Error::Folder)?;
+    for (file, address) in [("kubeconfig-inside", inside), ("kubeconfig", outside)] {
+        std::fs::write(folder.join(file), kubeconfig(address, token)).map_err(Error::Folder)?;
+    }
+    let socket = folder.join("api.sock");
+    Ok(tokio::spawn(async move {
+        if let Err(error) = relay::outside(listener, socket).await {
+            tracing::warn!(%error, "the lab's API cannot be reached from outside any more");
+        }
+    }))
+}
+
+fn kubeconfig(address: SocketAddr, token: &str) -> String {
+    let config = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lastwatch-lab",
+        "clusters": [{"name": "lastwatch-lab", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "admin", "user": {"token": token}}],
+        "contexts": [{
+            "name": "lastwatch-lab",
+            "context": {"cluster": "lastwatch-lab", "user": "admin", "namespace": "default"},
+        }],
+    });
+    serde_json::to_string_pretty(&config).expect("a kubeconfig is plain data")
+}

@@ -1,0 +1,142 @@
+//! In which form is the truth written down?
+
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// One line of `truth.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Epoch nanoseconds by this machine's clock.
+    pub(crate) t: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub(crate) fact: Fact,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub(crate) enum Fact {
+    /// A pod got its address.
+    Pod {
+        /// Its name.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// Its address.
+        address: String,
+    },
+    /// A pod's sandbox is gone: its address leads nowhere.
+    SandboxGone {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+    },
+    /// The kubelet learnt that the pod is to be deleted.
+    Deleting {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// Seconds of grace.
+        grace: i64,
+    },
+    /// A container's first process was started.
+    Started {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// The container.
+        container: String,
+        /// The process, by the lab's count.
+        pid: i32,
+    },
+    /// A signal was sent to a container's first process.
+    Signal {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// The container.
+        container: String,
+        /// `SIGTERM` or `SIGKILL`.
+        signal: String,
+        /// The process has a handler for it.
+        handled: bool,
+    },
+    /// A container's first process has ended.
+    Ended {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// The container.
+        container: String,
+        /// Exit code, 128 + signal for a signal.
+        code: i32,
+    },
+    /// The number of listening sockets on a port of a pod changed.
+    Listen {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// The port.
+        port: u16,
+        /// Listening sockets; 0: closed.
+        sockets: usize,
+    },
+    /// A node's service proxy changed what a Service leads to.
+    Rules {
+        /// The node.
+        node: String,
+        /// `namespace/name:port`.
+        service: String,
+        /// `address:port`.
+        endpoints: Vec<String>,
+    },
+    /// A connection was let through, and where it was sent to.
+    Connection {
+        /// Who opened it.
+        from: SocketAddrV4,
+        /// The address it asked for.
+        to: SocketAddrV4,
+        /// The address it was given.
+        chosen: SocketAddrV4,
+    },
+}
+
+/// Writes `truth.jsonl`, each line at once: a lab that is killed has lost nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Truth(Arc<Mutex<File>>);
+
+impl Truth {
+    /// Starts the file.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self(Arc::new(Mutex::new(File::create(path)?))))
+    }
+
+    /// Writes what happens now.
+    pub(crate) fn tell(&self, fact: Fact) {
+        self.tell_at(super::now(), fact);
+    }
+
+    /// Writes what happened at an instant that its witness took.
+    pub(crate) fn tell_at(&self, t: i64, fact: Fact) {
+        let mut line = serde_json::to_vec(&Record { t, fact }).expect("a record is plain data");
+        line.push(b'\n');
+        let mut file = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Err(error) = file.write_all(&line) {
+            tracing::warn!(%error, "the lab's truth has lost a line");
+        }
+    }
+}
