@@ -1,0 +1,134 @@
+//! What a user types, and what comes back: exit codes, streams, hints.
+
+use assert_cmd::Command;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn lastwatch() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_lastwatch"))
+}
+
+/// Runs it; gives the exit code, stdout and stderr.
+fn run(args: &[&str]) -> (i32, String, String) {
+    let output = lastwatch().args(args).output().expect("the program starts");
+    (
+        output.status.code().expect("it ends by itself"),
+        String::from_utf8(output.stdout).expect("text"),
+        String::from_utf8(output.stderr).expect("text"),
+    )
+}
+
+/// The smallest capture in which something can be said: one client, 100 requests, one of them
+/// refused.
+fn capture(folder: &Path) {
+    let client = folder.join("client/node");
+    fs::create_dir_all(&client).expect("a folder");
+    let start = 1_767_225_600_000_000_i64;
+    let lines: String = (0..100)
+        .map(|n| {
+            let at = start + n * 10_000;
+            let outcome = if n == 50 { "connect/refused" } else { "200" };
+            format!("{at}\t{}\t{}\tnew\t{outcome}\t-\n", at + 10, at + 900)
+        })
+        .collect();
+    fs::write(client.join("requests.tsv"), lines).expect("a file");
+    let at = start + 500_000;
+    let failure = serde_json::json!({
+        "request_id": "0b0b0b0b-1111-4222-8333-444444444444", "path": "/", "scheduled": at,
+        "sent": at + 10, "end": at + 900, "connection": "new", "connection_id": 0,
+        "connection_age_us": 0, "requests_before": 0, "idle_us": 0, "local": ":4000",
+        "remote": "10.96.0.1:80", "phase": "connect", "error": "refused",
+        "error_text": "connect: connection refused",
+    });
+    fs::write(client.join("failures.jsonl"), format!("{failure}\n")).expect("a file");
+}
+
+fn imported() -> (TempDir, String) {
+    let temp = TempDir::new().expect("a folder");
+    capture(&temp.path().join("capture"));
+    let run_dir = temp.path().join("run").to_string_lossy().into_owned();
+    let capture = temp.path().join("capture").to_string_lossy().into_owned();
+    let (code, out, err) = run(&["import", &capture, "--out", &run_dir]);
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    (temp, run_dir)
+}
+
+#[test]
+fn usage_faults_end_with_64_and_say_what_would_be_right() {
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["replai"], "replay"),
+        (
+            &["replay", "/nowhere"],
+            "hint: `/nowhere` should be the directory of a run",
+        ),
+        (
+            &["replay", "/nowhere", "--report", "html5=x"],
+            "one of terminal, json, junit, markdown",
+        ),
+        (&["replay", "/nowhere", "--report", "json"], "FORMAT=FILE"),
+        (&["import", "/nowhere", "--out", "/nowhere/too"], "/nowhere"),
+    ];
+    for (args, hint) in cases {
+        let (code, out, err) = run(args);
+        assert_eq!(code, 64, "{args:?}: {err}");
+        assert_eq!(out, "", "{args:?}: stdout carries data only");
+        assert!(err.contains(hint), "{args:?} says: {err}");
+    }
+}
+
+#[test]
+fn help_and_version_are_data() {
+    for args in [["--help"], ["--version"]] {
+        let (code, out, err) = run(&args);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("lastwatch"));
+    }
+}
+
+#[test]
+fn a_replay_is_byte_identical_and_exits_by_its_verdict() {
+    let (temp, run_dir) = imported();
+    let (code, first, _) = run(&["replay", &run_dir, "--report", "json=-"]);
+    assert_eq!(code, 1, "one request was dropped: {first}");
+    let stored = fs::read_to_string(Path::new(&run_dir).join("report.json")).expect("stored");
+    let (_, again, _) = run(&["replay", &run_dir, "--report", "json=-"]);
+    assert_eq!(first, stored);
+    assert_eq!(first, again);
+    let file = temp.path().join("report.md").to_string_lossy().into_owned();
+    let (code, out, _) = run(&["replay", &run_dir, "--report", &format!("markdown={file}")]);
+    assert_eq!(code, 1);
+    assert!(out.starts_with("FAIL"), "the verdict comes first: {out}");
+    let markdown = fs::read_to_string(file).expect("written");
+    assert!(markdown.contains("FAIL"));
+}
+
+#[test]
+fn a_request_is_explained_by_the_beginning_of_its_id() {
+    let (_temp, run_dir) = imported();
+    let (code, out, err) = run(&["explain", &run_dir, "0b0b"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("refused in connect on a new connection"),
+        "{out}"
+    );
+    let (code, out, err) = run(&["explain", &run_dir, "ffff"]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(err.contains("hint: for example `0b0b0b0b-"), "{err}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let (_temp, run_dir) = imported();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_lastwatch"))
+        .args(["replay", &run_dir, "--report", "json=-"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
