@@ -82,7 +82,13 @@ fn write_sample(out: &mut String, sample: &FailureEntry) -> std::fmt::Result {
         "  e.g. {} sent {:+.3}s by {}: {}{pod}",
         sample.request_id, sample.sent, sample.client, sample.seen
     )?;
-    for evidence in sample.evidence.iter().take(6) {
+    let told_below = |evidence: &Evidence| {
+        let runner_up = sample.runner_up.as_ref();
+        evidence.stance == Stance::Against
+            && runner_up.is_some_and(|other| evidence.text.contains(&other.against))
+    };
+    let evidence = sample.evidence.iter().filter(|e| !told_below(e));
+    for evidence in evidence.take(6) {
         writeln!(out, "    {}", evidence_line(evidence))?;
     }
     if let Some(runner_up) = &sample.runner_up {

@@ -1,21 +1,66 @@
 //! What does one event of the record say, in a line?
 
-use crate::evidence::{Change, Event, EventKind, Resource};
+use crate::evidence::{Change, Event, EventKind, Resource, RunOffset, Timeline};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Who and what, or `None` where the event says nothing about `pods`.
+/// What a description needs to know beside the event.
+pub(super) struct Reader<'a> {
+    /// The pods that the story follows.
+    pub(super) pods: &'a BTreeSet<String>,
+    /// The Service whose slices are told; `None`: all.
+    pub(super) service: Option<&'a str>,
+    /// When the first Kubernetes Event was delivered: what came with it is older than the record.
+    pub(super) first_event: Option<RunOffset>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(timeline: &'a Timeline, pods: &'a BTreeSet<String>) -> Self {
+        let first_event = timeline.events.iter().find_map(|event| {
+            matches!(
+                event.kind,
+                EventKind::Object {
+                    resource: Resource::Events,
+                    ..
+                }
+            )
+            .then_some(event.at.lo)
+        });
+        Self {
+            pods,
+            service: timeline.run.service.as_deref(),
+            first_event,
+        }
+    }
+
+    fn is_old(&self, event: &Event) -> bool {
+        self.first_event
+            .is_some_and(|first| event.at.lo.0 - first.0 < LIST_NANOS)
+    }
+}
+
+/// The objects of a first list arrive within this time of each other.
+const LIST_NANOS: i64 = 100_000_000;
+
+/// Who and what, or `None` where the event says nothing about the story's pods.
 pub(super) fn describe(
     event: &Event,
-    pods: &BTreeSet<String>,
+    reader: &Reader<'_>,
     cited: bool,
 ) -> Option<(String, String)> {
+    let pods = reader.pods;
     match &event.kind {
         EventKind::Object {
             resource,
             change,
             object,
-        } => describe_object(*resource, *change, object, pods, cited),
+        } => {
+            let old = *resource == Resource::Events && reader.is_old(event);
+            if old && !cited {
+                return None;
+            }
+            describe_object(*resource, *change, object, reader, cited)
+        }
         EventKind::Step(step) => Some((
             "step".to_owned(),
             format!("{} {} {}", step.step, step.state, step.text),
@@ -40,19 +85,28 @@ pub(super) fn name_of(object: &Value) -> Option<&str> {
     object.pointer("/metadata/name").and_then(Value::as_str)
 }
 
+fn service_of(slice: &Value) -> Option<&str> {
+    slice
+        .pointer("/metadata/labels/kubernetes.io~1service-name")
+        .and_then(Value::as_str)
+}
+
 fn describe_object(
     resource: Resource,
     change: Change,
     object: &Value,
-    pods: &BTreeSet<String>,
+    reader: &Reader<'_>,
     cited: bool,
 ) -> Option<(String, String)> {
+    let pods = reader.pods;
     let name = name_of(object)?;
     match resource {
         Resource::Pods if pods.contains(name) || cited => {
             Some((format!("pod {name}"), pod_state(change, object)))
         }
-        Resource::EndpointSlices => {
+        Resource::EndpointSlices
+            if reader.service.is_none() || service_of(object) == reader.service =>
+        {
             let text = endpoints(object, pods)?;
             Some((format!("slice {name}"), text))
         }

@@ -1,6 +1,6 @@
 //! Which instants of the record belong into a story, and on whose line?
 
-use super::describe::{describe, name_of};
+use super::describe::{Reader, describe, name_of};
 use crate::attribution::{Evidence, Findings};
 use crate::evidence::{
     Clock, ContainerLog, EventKind, FailedRequest, Interval, Resource, RunOffset, Timeline,
@@ -120,12 +120,13 @@ pub(super) fn terminating_pods(timeline: &Timeline, span: Interval) -> BTreeSet<
 
 fn event_rows(timeline: &Timeline, focus: &Focus<'_>) -> Vec<Row> {
     let mut told = BTreeSet::new();
+    let reader = Reader::new(timeline, &focus.pods);
     timeline
         .events
         .iter()
         .filter(|event| focus.cited.contains(&event.seq) || focus.holds(event.at))
         .filter_map(|event| {
-            let (who, text) = describe(event, &focus.pods, focus.cited.contains(&event.seq))?;
+            let (who, text) = describe(event, &reader, focus.cited.contains(&event.seq))?;
             // A watch repeats states; the first delivery of each is the news.
             told.insert((who.clone(), text.clone())).then_some(Row {
                 at: event.at,
