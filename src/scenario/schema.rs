@@ -9,7 +9,7 @@ mod value;
 
 pub(super) use choice::{DelaySpec, StepSpec, TextFrom};
 pub(super) use value::{
-    Anything, Count, Flag, OneOrMany, Pattern, Rate, Share, Skew, Span, Switch, Text, Weight,
+    Checked, Count, Flag, OneOrMany, Pattern, Rate, Share, Skew, Span, Switch, Text, Weight,
 };
 
 use super::fault::Ledger;
@@ -307,6 +307,44 @@ document! {
         /// By how much each node's clock is ahead.
         clock_skew "clockSkew": Named<Skew> = "{node1: 3s}";
         /// Settings of the mesh.
-        mesh "mesh": Named<Anything> = "{terminationDrainDuration: 5s}";
+        mesh "mesh": Mesh = "{terminationDrainDuration: 5s}";
+    }
+}
+
+words! {
+    /// What the proxies log.
+    AccessLog(()) { "true" => (), "false" => (), "TEXT" => (), "JSON" => (), }
+}
+
+words! {
+    /// What the proxies try again towards other pods.
+    Retries(()) { "since-1.24" => (), "before-1.24" => (), "none" => (), }
+}
+
+document! {
+    /// Settings of the lab's mesh, named as Istio names its own where it has them.
+    Mesh {
+        /// Sidecars are native ones, where a pod does not say otherwise.
+        native_sidecar "nativeSidecar": Checked<Flag> = "true";
+        /// Whether the proxies log requests, and in which encoding.
+        access_log "accessLog": Checked<AccessLog> = "JSON";
+        /// The format of their log, in Envoy's operators.
+        access_log_format "accessLogFormat": Checked<Text> = "\"[%START_TIME%] %RESPONSE_CODE%\"";
+        /// What is tried again towards other pods.
+        retries "retries": Checked<Retries> = "none";
+        /// Requests are tried again towards the own app.
+        inbound_retry "inboundRetry": Checked<Flag> = "false";
+        /// A pooled connection that was idle for this long is closed.
+        idle_timeout "idleTimeout": Checked<Span> = "2s";
+        /// A host is ejected after so many answers of 5xx in a row.
+        consecutive_5xx_errors "consecutive5xxErrors": Checked<Count> = "5";
+        /// How long a classic sidecar drains before it ends.
+        termination_drain_duration "terminationDrainDuration": Checked<Span> = "5s";
+        /// How long Envoy's drain takes.
+        drain_duration "drainDuration": Checked<Span> = "45s";
+        /// The environment of the proxies.
+        proxy_metadata "proxyMetadata": Checked<Named<Text>> = "{EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"}";
+        /// An app starts after its proxy is ready.
+        hold_application "holdApplicationUntilProxyStarts": Checked<Flag> = "true";
     }
 }

@@ -5,7 +5,9 @@ use crate::scenario::fault::Ledger;
 use crate::scenario::gates::Gates;
 use crate::scenario::plan::{Delay, LabPlan, ObservePlan, Repeat};
 use crate::scenario::read::{At, List};
-use crate::scenario::schema::{self, Count, DelaySpec, Pattern, Switch, Text};
+use crate::scenario::schema::{self, Checked, Count, DelaySpec, Pattern, Switch, Text};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Repeats with `untilUpperBound` where no `max` is written.
@@ -146,14 +148,40 @@ pub(super) fn lab(written: schema::Lab, around: &Surroundings<'_>, ledger: &mut 
             .into_iter()
             .map(|(node, skew)| (node, skew.value.0))
             .collect(),
-        mesh: written
-            .mesh
-            .map(|at| at.value.0)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(key, value)| (key, value.value.0))
-            .collect(),
+        mesh: mesh(written.mesh.map(|at| at.value).unwrap_or_default()),
     }
+}
+
+/// The settings of the mesh, as they were written.
+fn mesh(written: schema::Mesh) -> BTreeMap<String, Value> {
+    let mut settings = BTreeMap::new();
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            settings.insert(key.to_owned(), value);
+        }
+    };
+    set("nativeSidecar", kept(written.native_sidecar));
+    set("accessLog", kept(written.access_log));
+    set("accessLogFormat", kept(written.access_log_format));
+    set("retries", kept(written.retries));
+    set("inboundRetry", kept(written.inbound_retry));
+    set("idleTimeout", kept(written.idle_timeout));
+    set("consecutive5xxErrors", kept(written.consecutive_5xx_errors));
+    set(
+        "terminationDrainDuration",
+        kept(written.termination_drain_duration),
+    );
+    set("drainDuration", kept(written.drain_duration));
+    set("proxyMetadata", kept(written.proxy_metadata));
+    set(
+        "holdApplicationUntilProxyStarts",
+        kept(written.hold_application),
+    );
+    settings
+}
+
+fn kept<T>(at: Option<At<Checked<T>>>) -> Option<Value> {
+    at.map(|at| at.value.0)
 }
 
 fn manifest(at: &At<Text>, around: &Surroundings<'_>, ledger: &mut Ledger) -> Option<PathBuf> {

@@ -8,6 +8,7 @@ use crate::scenario::read::{Read, Spot, parsed};
 use crate::scenario::tree::{Kind, Node};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 /// Declares a single value: its Rust type, how its text is parsed and its JSON Schema.
@@ -104,27 +105,32 @@ fn regex_problem(error: &regex::Error) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-/// Any YAML value.
+/// A value that reads as a `T` and is handed on as it was written.
 #[derive(Clone, Debug)]
-pub(in crate::scenario) struct Anything(pub(in crate::scenario) serde_json::Value);
+pub(in crate::scenario) struct Checked<T>(
+    pub(in crate::scenario) serde_json::Value,
+    PhantomData<T>,
+);
 
-impl Read for Anything {
-    fn read(node: &Node, _: &Spot, _: &mut Ledger) -> Option<Self> {
-        Some(Self(json(node)))
+impl<T: Read> Read for Checked<T> {
+    const EXAMPLE: &'static str = T::EXAMPLE;
+
+    fn read(node: &Node, spot: &Spot, ledger: &mut Ledger) -> Option<Self> {
+        T::read(node, spot, ledger).map(|_| Self(json(node), PhantomData))
     }
 }
 
-impl JsonSchema for Anything {
+impl<T: JsonSchema> JsonSchema for Checked<T> {
     fn inline_schema() -> bool {
-        true
+        T::inline_schema()
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "Anything".into()
+        T::schema_name()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!(true)
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 
