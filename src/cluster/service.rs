@@ -2,6 +2,7 @@
 
 use super::names;
 use super::target::TargetError;
+use crate::scenario::{Workload, WorkloadKind};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeMap;
@@ -31,13 +32,14 @@ impl ResolvedService {
         }
     }
 
-    /// Reads a Service against the workload that it should lead to.
+    /// Reads a Service against the workload that it should lead to. Nobody asks a Job: beside one,
+    /// the Service is only what the load asks meanwhile.
     ///
     /// # Errors
     /// It has no selector, selects other pods, has no address of its own, or its port is not clear.
     pub(super) fn of(
         service: &Service,
-        workload: &str,
+        workload: &Workload,
         template: &PodTemplateSpec,
         asked: Option<&str>,
     ) -> Result<Self, TargetError> {
@@ -48,7 +50,9 @@ impl ResolvedService {
             .as_ref()
             .and_then(|metadata| metadata.labels.clone())
             .unwrap_or_default();
-        selects(&name, spec.selector.as_ref(), workload, &labels)?;
+        if workload.kind != WorkloadKind::Job {
+            selects(&name, spec.selector.as_ref(), workload, &labels)?;
+        }
         let cluster_ip = spec
             .cluster_ip
             .filter(|ip| !ip.is_empty() && ip != "None")
@@ -69,7 +73,7 @@ impl ResolvedService {
 fn selects(
     service: &str,
     selector: Option<&BTreeMap<String, String>>,
-    workload: &str,
+    workload: &Workload,
     labels: &BTreeMap<String, String>,
 ) -> Result<(), TargetError> {
     let selector = selector.filter(|selector| !selector.is_empty());
@@ -91,7 +95,7 @@ fn selects(
     }
     Err(TargetError::SelectsOthers {
         service: service.to_owned(),
-        workload: workload.to_owned(),
+        workload: workload.to_string(),
         wrong: wrong.join(", "),
     })
 }
@@ -158,6 +162,18 @@ mod tests {
     use serde_json::{Value, json};
 
     fn resolve(spec: Value, asked: Option<&str>) -> Result<ResolvedService, String> {
+        resolve_for(WorkloadKind::Deployment, spec, asked)
+    }
+
+    fn resolve_for(
+        kind: WorkloadKind,
+        spec: Value,
+        asked: Option<&str>,
+    ) -> Result<ResolvedService, String> {
+        let workload = Workload {
+            kind,
+            name: "demo".to_owned(),
+        };
         let service: Service =
             serde_json::from_value(json!({"metadata": {"name": "demo"}, "spec": spec})).unwrap();
         let template: PodTemplateSpec = serde_json::from_value(json!({
@@ -165,7 +181,7 @@ mod tests {
             "spec": {"containers": [{"name": "app", "ports": [{"name": "web", "containerPort": 8080}]}]}
         }))
         .unwrap();
-        ResolvedService::of(&service, "deployment/demo", &template, asked)
+        ResolvedService::of(&service, &workload, &template, asked)
             .map_err(|error| error.to_string())
     }
 
@@ -212,6 +228,16 @@ mod tests {
              `tier=back` (the pods have `tier=front`), `track=stable` (the pods have no `track`)\n\
              hint: name the Service that clients of this workload use"
         );
+    }
+
+    #[test]
+    fn a_job_is_asked_by_nobody_so_its_service_may_lead_elsewhere() {
+        let spec = json!({
+            "selector": {"app": "shop"}, "clusterIP": "10.96.0.10", "ports": [{"port": 80}]
+        });
+        assert!(resolve_for(WorkloadKind::Deployment, spec.clone(), None).is_err());
+        let service = resolve_for(WorkloadKind::Job, spec, None).unwrap();
+        assert_eq!(service.address(), "10.96.0.10:80");
     }
 
     #[test]

@@ -164,10 +164,14 @@ impl ResolvedTarget {
         let service = match &target.service {
             Some(name) => {
                 let service = find_service(cluster, name).await?;
-                let workload = target.workload.to_string();
                 let template = &view.spec.template;
                 let port = target.port.as_deref();
-                Some(ResolvedService::of(&service, &workload, template, port)?)
+                Some(ResolvedService::of(
+                    &service,
+                    &target.workload,
+                    template,
+                    port,
+                )?)
             }
             None => None,
         };

@@ -304,6 +304,7 @@ fn a_broken_hazard_gate_fails_without_a_failed_request() {
     for (hazard, gate) in [
         ("sigkill:app", "maxSigkills"),
         ("sidecar-exited-first", "sidecarOutlivesApp"),
+        ("sidecar-never-ended", "sidecarOutlivesApp"),
     ] {
         let mut bed = Bed::new();
         bed.findings.pods[0].sidecar = Some(SidecarKind::Classic);

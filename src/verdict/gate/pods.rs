@@ -62,7 +62,8 @@ pub(super) fn max_outbound_failures(input: &Input<'_>) -> Option<Gate> {
     ))
 }
 
-/// Broken by the hazard; inconclusive where the lead of a deleted pod's classic sidecar is unknown.
+/// Broken by a sidecar that ended before its app, and by one that never ends after it, which keeps a
+/// Job from completing; inconclusive where the lead of a deleted pod's classic sidecar is unknown.
 /// A native sidecar is signalled after the app by construction, so an unknown lead is no gap there.
 pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     if !input.gates.sidecar_outlives_app {
@@ -74,7 +75,10 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     }
     let left = pods
         .iter()
-        .filter(|pod| pod.hazards.iter().any(|h| h == "sidecar-exited-first"))
+        .filter(|pod| {
+            let of_sidecar = ["sidecar-exited-first", "sidecar-never-ended"];
+            pod.hazards.iter().any(|h| of_sidecar.contains(&h.as_str()))
+        })
         .count();
     let unknown = pods.iter().filter(|pod| {
         pod.window.is_some()
