@@ -22,5 +22,5 @@ pub use executor::{Executor, OpenError, StepError, StepReport};
 pub use journal::{Journal, JournalError, Record};
 pub use preflight::{Obstacle, ObstacleKind, Preflight, PreflightError, preflight};
 pub use production::looks_like_production;
-pub use restore::{RestoreError, restore, restore_in};
+pub use restore::{RestoreError, restore};
 pub use undo::{Outcome, UndoReport, undo};

@@ -77,7 +77,28 @@ async fn carry_out(args: &RestoreArgs) -> Result<UndoReport, Failure> {
         .map_err(Failure::Run)
 }
 
-/// The context that the run used. A run inside a pod used none.
+/// The context that the run used, of `context (server)`. A run inside a pod used none.
 fn own_context(cluster: &str) -> Option<String> {
-    (cluster != "in-cluster" && !cluster.is_empty()).then(|| cluster.to_owned())
+    let context = cluster
+        .rsplit_once(" (")
+        .map_or(cluster, |(context, _)| context);
+    (context != "in-cluster" && !context.is_empty()).then(|| context.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_of_a_run_is_found_in_its_cluster() {
+        for (cluster, context) in [
+            ("kind-demo (https://127.0.0.1:6443)", Some("kind-demo")),
+            ("kind (old) (https://127.0.0.1:6443)", Some("kind (old)")),
+            ("in-cluster (https://10.96.0.1)", None),
+            ("kind-demo", Some("kind-demo")),
+            ("", None),
+        ] {
+            assert_eq!(own_context(cluster).as_deref(), context, "{cluster}");
+        }
+    }
 }

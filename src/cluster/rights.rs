@@ -34,8 +34,7 @@ pub enum Need {
     Kind(Kind),
     /// Runs with such a step on a workload of this kind.
     Step(StepKind, Option<Kind>),
-    /// Better evidence, cluster-wide: nodes, and the leases by which nodes show that they live.
-    /// Without it a run is not refused.
+    /// Better evidence: without it a run is not refused.
     Wish,
 }
 
@@ -100,10 +99,6 @@ pub const RIGHTS: &[Right] = &[
     right("coordination.k8s.io", "leases", "create", Need::Always),
     right("coordination.k8s.io", "leases", "update", Need::Always),
     right("coordination.k8s.io", "leases", "delete", Need::Always),
-    right("", "nodes", "list", Need::Wish),
-    right("", "nodes", "watch", Need::Wish),
-    right("coordination.k8s.io", "leases", "list", Need::Wish),
-    right("coordination.k8s.io", "leases", "watch", Need::Wish),
     right("apps", "deployments", "get", Need::Kind(Kind::Deployment)),
     right("apps", "deployments", "list", Need::Kind(Kind::Deployment)),
     right("apps", "deployments", "watch", Need::Kind(Kind::Deployment)),

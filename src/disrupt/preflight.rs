@@ -4,7 +4,7 @@
 //! once. Nothing is written.
 
 use super::production::looks_like_production;
-use crate::cluster::rights::{self, Right};
+use crate::cluster::rights::{self, NODE_RIGHTS, Need, RIGHTS, Right};
 use crate::cluster::{
     Cluster, Error, LockError, ResolvedTarget, RunLock, TargetError, WorkloadView,
 };
@@ -264,21 +264,32 @@ async fn held(cluster: &Cluster, plan: &Plan, run: &str) -> Result<Option<Obstac
 }
 
 async fn wishes(cluster: &Cluster) -> Result<Vec<String>, Error> {
-    let wanted: Vec<Right> = rights::RIGHTS
+    let nodes = cluster.in_namespace(NODE_LEASES);
+    let mut notes = Vec::new();
+    let wishes: Vec<Right> = RIGHTS
         .iter()
-        .filter(|right| right.need == rights::Need::Wish)
+        .filter(|right| right.need == Need::Wish)
         .copied()
         .collect();
-    let missing = rights::missing(&cluster.in_namespace(NODE_LEASES), &wanted).await?;
-    let mut resources: Vec<&str> = missing.iter().map(|right| right.resource).collect();
-    resources.dedup();
-    if resources.is_empty() {
-        return Ok(Vec::new());
+    for (wanted, place, loss) in [
+        (
+            wishes.as_slice(),
+            cluster,
+            "what it shows is missing from the evidence",
+        ),
+        (NODE_RIGHTS, &nodes, "a lost node is told less surely"),
+    ] {
+        let missing = rights::missing(place, wanted).await?;
+        let mut resources: Vec<&str> = missing.iter().map(|right| right.resource).collect();
+        resources.dedup();
+        if !resources.is_empty() {
+            notes.push(format!(
+                "no right to watch {}: {loss}",
+                resources.join(" and ")
+            ));
+        }
     }
-    Ok(vec![format!(
-        "no right to watch {} of the cluster: a lost node is told less surely",
-        resources.join(" and ")
-    )])
+    Ok(notes)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::journal::{Journal, JournalError};
 use super::undo::{UndoReport, undo};
 use crate::cluster::{Cluster, RunLock};
-use crate::evidence::{self, EventSink, Origin, RunDir, RunInfo};
+use crate::evidence::{self, Origin, RunDir};
 use crate::scenario::{Workload, WorkloadKind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,17 +56,6 @@ pub async fn restore(
     patience: Duration,
 ) -> Result<UndoReport, RestoreError> {
     let info = directory.info()?;
-    restore_in(cluster, &info, directory, patience, None).await
-}
-
-/// The same for a run of which the facts are known: a live one whose executor was lost in a panic.
-pub async fn restore_in(
-    cluster: &Cluster,
-    info: &RunInfo,
-    directory: &RunDir,
-    patience: Duration,
-    sink: Option<&EventSink>,
-) -> Result<UndoReport, RestoreError> {
     let path = directory.path();
     if info.origin == Origin::Import {
         return Err(RestoreError::Imported {
@@ -81,7 +70,7 @@ pub async fn restore_in(
     let cluster = cluster.in_namespace(&info.namespace);
     let lock = RunLock::new(&cluster, &workload, &info.id);
     let mut journal = Journal::open(path)?;
-    Ok(undo(&cluster, &lock, &mut journal, patience, sink).await)
+    Ok(undo(&cluster, &lock, &mut journal, patience, None).await)
 }
 
 /// `deployment/demo`, as [`Workload`] displays it.

@@ -112,7 +112,7 @@ async fn a_plan_that_fits_passes_and_the_missing_wish_is_a_note() {
         .unwrap();
     assert_eq!(
         ready.notes,
-        ["no right to watch nodes of the cluster: a lost node is told less surely"]
+        ["no right to watch nodes: a lost node is told less surely"]
     );
     let text = crate::disrupt::dry_run(&api.cluster(), &plan, &ready.target);
     assert!(
