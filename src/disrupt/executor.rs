@@ -138,9 +138,12 @@ impl Executor {
         let taken_from = match lock.acquire().await {
             Ok(taken_from) => taken_from,
             Err(error) => {
-                // An answer that never came may have taken it; the undo finds out.
                 if matches!(error, LockError::Held { .. }) {
                     journal.not_made(number, &error.to_string())?;
+                } else {
+                    // A call whose answer never came may have taken it. If it cannot be given back
+                    // either, it runs out.
+                    let _ = lock.release().await;
                 }
                 return Err(error.into());
             }
