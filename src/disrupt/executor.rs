@@ -4,8 +4,8 @@ use super::change::{Change, Field, ObjectRef, Purpose, RESTARTED_AT, patch};
 use super::journal::{Journal, JournalError};
 use super::undo::{UndoReport, undo};
 use crate::cluster::{
-    Call, Cluster, Error, Exchange, LockError, LockHolder, PodView, ResolvedTarget, RunLock,
-    WorkloadView, api_path,
+    Call, Cluster, Error, Exchange, LockError, PodView, ResolvedTarget, RunLock, WorkloadView,
+    api_path,
 };
 use crate::evidence::{EventKind, EventSink, Source, StepEvent};
 use crate::scenario::{Action, Step};
@@ -106,7 +106,6 @@ pub struct Executor {
     pub(super) target: ResolvedTarget,
     pub(super) journal: Journal,
     lock: RunLock,
-    taken_from: Option<LockHolder>,
     sink: EventSink,
 }
 
@@ -135,26 +134,25 @@ impl Executor {
         let mut journal = Journal::open(directory)?;
         let lock = RunLock::new(cluster, &target.workload, run);
         let number = journal.intend(lock_change(&lock, run))?;
-        let taken_from = match lock.acquire().await {
-            Ok(taken_from) => taken_from,
-            Err(error) => {
-                if matches!(error, LockError::Held { .. }) {
-                    journal.not_made(number, &error.to_string())?;
-                } else {
-                    // A call whose answer never came may have taken it. If it cannot be given back
-                    // either, it runs out.
-                    let _ = lock.release().await;
-                }
+        let opened = match lock.acquire().await {
+            Ok(_) => journal.done(number, None).map_err(OpenError::from),
+            Err(error @ LockError::Held { .. }) => {
+                journal.not_made(number, &error.to_string())?;
                 return Err(error.into());
             }
+            Err(error) => Err(error.into()),
         };
-        journal.done(number, None)?;
+        if let Err(error) = opened {
+            // A call whose answer never came may have taken it. If it cannot be given back either,
+            // it runs out.
+            let _ = lock.release().await;
+            return Err(error);
+        }
         Ok(Self {
             cluster: cluster.clone(),
             target,
             journal,
             lock,
-            taken_from,
             sink,
         })
     }
@@ -162,12 +160,6 @@ impl Executor {
     /// The Lease of the run.
     pub const fn lock(&self) -> &RunLock {
         &self.lock
-    }
-
-    /// The dead run from which the Lease was taken: it may have left changes that
-    /// `lastwatch restore` of its directory undoes.
-    pub const fn taken_from(&self) -> Option<&LockHolder> {
-        self.taken_from.as_ref()
     }
 
     /// Carries out a step, and is over when its last old pod is gone.

@@ -6,7 +6,7 @@
 use super::production::looks_like_production;
 use crate::cluster::rights::{self, NODE_RIGHTS, Need, RIGHTS, Right};
 use crate::cluster::{
-    Cluster, Error, LockError, ResolvedTarget, RunLock, TargetError, WorkloadView,
+    Cluster, Error, LockError, LockHolder, ResolvedTarget, RunLock, TargetError, WorkloadView,
 };
 use crate::error::Chain;
 use crate::scenario::{Action, Plan, WorkloadKind};
@@ -118,11 +118,23 @@ pub async fn preflight(
     if let Some(view) = WorkloadView::read(cluster, &plan.target.workload).await? {
         obstacles.extend(unrest(&view, &target, plan));
     }
-    obstacles.extend(held(cluster, plan, run).await?);
+    let mut notes = Vec::new();
+    match holder(cluster, plan, run).await? {
+        Some(holder) if holder.expired => notes.push(format!(
+            "run `{0}` died without giving back its lease; this run takes it over\n\
+             hint: what it may have changed is undone by `lastwatch restore runs/{0}`",
+            holder.run
+        )),
+        Some(holder) => obstacles.push(Obstacle {
+            kind: ObstacleKind::Cluster,
+            text: LockError::Held { holder }.to_string(),
+        }),
+        None => {}
+    }
     if !obstacles.is_empty() {
         return Err(PreflightError::Obstacles { obstacles });
     }
-    let notes = wishes(cluster).await?;
+    notes.extend(wishes(cluster).await?);
     Ok(Preflight { target, notes })
 }
 
@@ -247,20 +259,15 @@ fn unrest(view: &WorkloadView, target: &ResolvedTarget, plan: &Plan) -> Option<O
     })
 }
 
-async fn held(cluster: &Cluster, plan: &Plan, run: &str) -> Result<Option<Obstacle>, Error> {
+/// The other run that holds the workload's Lease, dead or alive.
+async fn holder(cluster: &Cluster, plan: &Plan, run: &str) -> Result<Option<LockHolder>, Error> {
     let lock = RunLock::new(cluster, &plan.target.workload, run);
-    let holder = match lock.holder().await {
-        Ok(holder) => holder,
-        Err(LockError::Cluster { source, .. }) if source.code() == Some(403) => None,
-        Err(LockError::Cluster { source, .. }) => return Err(source),
-        Err(_) => None,
-    };
-    // A dead run's lease is taken over when the run starts.
-    let holder = holder.filter(|holder| holder.run != run && !holder.expired);
-    Ok(holder.map(|holder| Obstacle {
-        kind: ObstacleKind::Cluster,
-        text: LockError::Held { holder }.to_string(),
-    }))
+    match lock.holder().await {
+        Ok(holder) => Ok(holder.filter(|holder| holder.run != run)),
+        // The missing right is told already.
+        Err(LockError::Cluster { source, .. }) if source.code() != Some(403) => Err(source),
+        Err(_) => Ok(None),
+    }
 }
 
 async fn wishes(cluster: &Cluster) -> Result<Vec<String>, Error> {

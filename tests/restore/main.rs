@@ -5,4 +5,5 @@
 
 mod faults;
 mod kill;
+mod preflight;
 mod shop;

@@ -28,7 +28,7 @@ pub(crate) struct Shop {
     pub(crate) api: Arc<Api>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) kubeconfig: PathBuf,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     scope: Scope,
 }
 

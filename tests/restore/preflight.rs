@@ -1,0 +1,215 @@
+//! What does `lastwatch run` say when it cannot begin, and with which exit code?
+
+use crate::shop::{NAMESPACE, Shop};
+use lastwatch::lab::api::User;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const USAGE: i32 = 64;
+const UNAVAILABLE: i32 = 69;
+
+/// Runs a scenario that restarts the shop's Deployment through its Service.
+async fn run(
+    shop: &Shop,
+    kubeconfig: &Path,
+    workload: &str,
+    service: &str,
+    more: &[&str],
+) -> Output {
+    let scenario = json!({
+        "apiVersion": "lastwatch.dev/v1alpha1",
+        "kind": "Scenario",
+        "metadata": {"name": "x"},
+        "spec": {
+            "target": {"workload": workload, "service": service},
+            "load": {"rate": "10/s", "requests": [{"name": "all", "path": "/"}]},
+            "steps": [{"rollingRestart": {}}]
+        }
+    });
+    let path = shop.folder.path().join("scenario.yaml");
+    std::fs::write(&path, scenario.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
+    command
+        .arg("run")
+        .arg(&path)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .arg("--out")
+        .arg(shop.folder.path().join("never"))
+        .args(more)
+        .stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn expect(output: &Output, code: i32, words: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for words in words {
+        assert!(said.contains(words), "`{words}` is not in:\n{said}");
+    }
+}
+
+fn service(name: &str, selector: &Value) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]}
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_cannot_begin_says_why_and_changes_nothing() {
+    let shop = Shop::open().await;
+    for (name, selector) in [
+        ("demo", json!({"app": "demo"})),
+        ("other", json!({"app": "x"})),
+    ] {
+        shop.store
+            .create("services", service(name, &selector))
+            .unwrap();
+    }
+    let before = shop.at_rest().await;
+    let admin = shop.kubeconfig.clone();
+    let yes = ["--yes"];
+
+    let output = run(&shop, &admin, "deployment/dmeo", "demo", &yes).await;
+    expect(
+        &output,
+        USAGE,
+        &[
+            "deployment `dmeo` not found in namespace `shop`",
+            "hint: did you mean `demo`?",
+        ],
+    );
+    let output = run(&shop, &admin, "deployment/demo", "dmeo", &yes).await;
+    expect(
+        &output,
+        USAGE,
+        &["service `dmeo` not found", "did you mean `demo`?"],
+    );
+    let output = run(&shop, &admin, "deployment/demo", "other", &yes).await;
+    expect(
+        &output,
+        USAGE,
+        &[
+            "service `other` does not select the pods of `deployment/demo`",
+            "`app=x` (the pods have `app=demo`)",
+        ],
+    );
+
+    let bob = shop.config("bob", "lab", &shop.api.issue_token(User::named("bob")));
+    let output = run(&shop, &bob, "deployment/demo", "demo", &yes).await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &[
+            "rights are missing in namespace `shop`",
+            "patch deployments.apps",
+            "kind: Role",
+        ],
+    );
+
+    let token = shop.api.issue_token(User::admin());
+    shop.api.revoke_token(&token);
+    let expired = shop.config("expired", "lab", &token);
+    let output = run(&shop, &expired, "deployment/demo", "demo", &yes).await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &["does not accept the credentials", "log in again"],
+    );
+
+    let nobody = shop.folder.path().join("nobody");
+    let closed = std::fs::read_to_string(&admin).unwrap();
+    let address = shop.address.to_string();
+    std::fs::write(&nobody, closed.replace(&address, "127.0.0.1:1")).unwrap();
+    let output = run(&shop, &nobody, "deployment/demo", "demo", &yes).await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &["cannot reach the API server at `http://127.0.0.1:1`"],
+    );
+
+    let context = ["--yes", "--context", "lb"];
+    let output = run(&shop, &admin, "deployment/demo", "demo", &context).await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &["context `lb` is not in the kubeconfig", "`lab`"],
+    );
+
+    let token = shop.api.issue_token(User::admin());
+    let production = shop.config("production", "acme-prod", &token);
+    let output = run(&shop, &production, "deployment/demo", "demo", &yes).await;
+    expect(
+        &output,
+        USAGE,
+        &[
+            "context `acme-prod` looks like production",
+            "--yes-production",
+        ],
+    );
+
+    let output = run(&shop, &admin, "deployment/demo", "demo", &[]).await;
+    expect(&output, USAGE, &["nobody has agreed to it", "--yes"]);
+
+    let (other, _facts) = shop.executor(&admin, "other-run").await;
+    let output = run(&shop, &admin, "deployment/demo", "demo", &yes).await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &["run `other-run` is at work on this workload"],
+    );
+    other.lock().release().await.unwrap();
+
+    let output = run(&shop, &admin, "deployment/demo", "demo", &["--dry-run"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.starts_with("dry run: nothing was changed"), "{told}");
+    assert!(
+        told.contains("1. rollingRestart: set the pod template's annotation"),
+        "{told}"
+    );
+
+    assert_eq!(shop.at_rest().await, before, "nothing was changed");
+    assert!(
+        !shop.folder.path().join("never").exists(),
+        "no run was begun"
+    );
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workload_that_is_not_at_rest_is_not_disturbed() {
+    let shop = Shop::open().await;
+    shop.store
+        .create("services", service("demo", &json!({"app": "demo"})))
+        .unwrap();
+    shop.at_rest().await;
+    shop.store
+        .update("deployments", Some(NAMESPACE), "demo", |demo| {
+            demo["spec"]["paused"] = json!(true);
+            Ok(())
+        })
+        .unwrap();
+    let output = run(
+        &shop,
+        &shop.kubeconfig.clone(),
+        "deployment/demo",
+        "demo",
+        &["--yes"],
+    )
+    .await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &["deployment/demo is not at rest: its rollouts are paused"],
+    );
+    shop.close().await;
+}
