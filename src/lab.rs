@@ -10,6 +10,7 @@ pub(crate) mod loopback;
 pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod proxy;
+pub mod score;
 pub(crate) mod selector;
 pub mod session;
 pub mod store;

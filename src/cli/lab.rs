@@ -17,6 +17,8 @@ pub(super) enum LabCommand {
     Up(UpArgs),
     /// Run a command in the network of the lab that is up
     Exec(ExecArgs),
+    /// Compare what a run in the lab was said to have failed of with what the lab knows
+    Score(ScoreArgs),
     /// The test app, as a container of the image `lastwatch/lab-app` runs it
     #[command(hide = true)]
     App,
@@ -56,9 +58,22 @@ pub(super) struct UpArgs {
 /// What to run in a lab.
 #[derive(Debug, Args)]
 pub(super) struct ExecArgs {
+    /// The lab's folder, where its kubeconfig is [default: the newest lab that is up]
+    #[arg(long, value_name = "DIR")]
+    lab: Option<PathBuf>,
     /// The command and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     command: Vec<OsString>,
+}
+
+/// What to score.
+#[derive(Debug, Args)]
+pub(super) struct ScoreArgs {
+    /// The run's directory
+    run: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Carries out a `lab` command.
@@ -66,6 +81,7 @@ pub(super) fn main(command: LabCommand, printer: Printer) -> ExitCode {
     match command {
         LabCommand::Up(args) => in_runtime(printer, up(args, printer)),
         LabCommand::Exec(args) => in_runtime(printer, exec(args, printer)),
+        LabCommand::Score(args) => score(&args, printer).into(),
         LabCommand::App => lab::app::main(),
         LabCommand::Stage { folder, loopback } => session::stage_main(&folder, !loopback),
         LabCommand::Inner { folder } => session::inner_main(&folder),
@@ -97,6 +113,7 @@ async fn up(args: UpArgs, printer: Printer) -> ExitCode {
     };
     let settings = session::Settings {
         loopback: args.loopback,
+        client: false,
     };
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
@@ -113,7 +130,9 @@ async fn up(args: UpArgs, printer: Printer) -> ExitCode {
         Ok(session) => session,
         Err(error) => return unavailable(printer, &error),
     };
-    announce_mode(&session, printer);
+    if let Some(warning) = session.mode().warning() {
+        printer.say(&warning);
+    }
     printer.data(&format!("{}\n", session.kubeconfig().display()));
     printer.say("the lab is up; Ctrl-C ends it");
     tokio::select! {
@@ -125,19 +144,26 @@ async fn up(args: UpArgs, printer: Printer) -> ExitCode {
     }
 }
 
-/// Says what a lab without namespaces cannot show.
-pub(super) fn announce_mode(session: &session::Session, printer: Printer) {
-    if let session::Mode::Loopback(why) = session.mode() {
-        printer.say(&format!(
-            "warning: the lab runs in loopback mode: {why}\n\
-             what this mode cannot show: a connection that a pod refuses arrives as a reset, and nothing \
-             that is sent to a pod that is gone vanishes"
-        ));
+fn score(args: &ScoreArgs, printer: Printer) -> Exit {
+    match lab::score::score(&args.run) {
+        Ok(score) if args.json => {
+            let text = serde_json::to_string_pretty(&score).expect("a score is plain data");
+            printer.data(&format!("{text}\n"));
+            Exit::Pass
+        }
+        Ok(score) => {
+            printer.data(&score.to_string());
+            Exit::Pass
+        }
+        Err(error) => {
+            printer.error(&error);
+            Exit::Usage
+        }
     }
 }
 
 async fn exec(args: ExecArgs, printer: Printer) -> ExitCode {
-    let folder = match session::find_running() {
+    let folder = match args.lab.map_or_else(session::find_running, Ok) {
         Ok(folder) => folder,
         Err(error) => return unavailable(printer, &error),
     };

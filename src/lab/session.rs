@@ -15,6 +15,7 @@ mod harness;
 mod inner;
 mod outer;
 mod place;
+mod practise;
 mod relay;
 mod stage;
 
@@ -22,6 +23,7 @@ pub use harness::run_in;
 pub(crate) use inner::main as inner_main;
 pub use outer::{Error, Mode, Session, Settings};
 pub use place::find_running;
+pub use practise::practise;
 pub(crate) use stage::main as stage_main;
 
 use crate::scenario::LabPlan;
@@ -34,6 +36,8 @@ pub(crate) struct LabOrder {
     pub(crate) plan: LabPlan,
     /// In namespaces of its own.
     pub(crate) isolated: bool,
+    /// With a pod for a harness to run in.
+    pub(crate) client: bool,
 }
 
 /// What the inside tells, one line each on its stdout.
@@ -58,7 +62,10 @@ pub(crate) enum News {
         token: String,
     },
     /// The manifests are applied and what they ask for is there.
-    Ready,
+    Ready {
+        /// The first process of the client's pod, by the inside's count.
+        client: Option<i32>,
+    },
     /// The lab could not be set up.
     Failed {
         /// Why.

@@ -11,7 +11,7 @@ mod record;
 
 pub(crate) use conntrack::{follow_connections, subscribe};
 pub(crate) use listeners::{Listening, follow_listeners};
-pub(crate) use record::{Fact, Truth};
+pub(crate) use record::{Fact, Record, Truth};
 
 /// Now, in epoch nanoseconds of this machine.
 pub(crate) fn now() -> i64 {

@@ -1,7 +1,7 @@
 //! How do manifests become objects of a lab, and when is what they ask for there?
 
 use crate::lab::loopback;
-use crate::lab::store::object::{items, name, namespace, text};
+use crate::lab::store::object::{is_ready, items, name, namespace, text};
 use crate::lab::store::{RESOURCES, Store};
 use crate::task::{WaitTimeout, wait_until};
 use serde::Deserialize;
@@ -47,6 +47,23 @@ pub(super) enum ApplyError {
     },
     #[error("what the manifests ask for is not there")]
     NotReady(#[source] WaitTimeout),
+}
+
+/// The pod that a harness runs in when it is to send from inside the cluster.
+pub(super) const CLIENT: &str = "lastwatch-client";
+
+/// Creates the client's pod: it does nothing but be there.
+pub(super) fn client(store: &Store) -> Result<(), ApplyError> {
+    let pod = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": CLIENT, "namespace": "default", "labels": {"app": CLIENT}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "client", "image": CLIENT, "command": ["sleep", "infinity"]}],
+        },
+    });
+    create(store, "the lab's own manifests", pod)
 }
 
 /// Creates every object of a file of manifests. Where pods have no network of their own, Services
@@ -113,7 +130,9 @@ fn create(store: &Store, path: &str, object: Value) -> Result<(), ApplyError> {
 pub(super) async fn wait_ready(store: &Arc<Store>) -> Result<(), ApplyError> {
     let every = Duration::from_millis(100);
     wait_until("the workloads are available", PATIENCE, every, || async {
-        unavailable(store).map_or(Ok(()), Err)
+        unavailable(store)
+            .or_else(|| no_client(store))
+            .map_or(Ok(()), Err)
     })
     .await
     .map_err(ApplyError::NotReady)?;
@@ -153,6 +172,12 @@ fn unavailable(store: &Store) -> Option<String> {
             )
         })
     })
+}
+
+/// What is missing of the client's pod, where there is one.
+fn no_client(store: &Store) -> Option<String> {
+    let client = store.get("pods", Some("default"), CLIENT)?;
+    (!is_ready(&client)).then(|| format!("pod `{CLIENT}` is not ready"))
 }
 
 fn pods(store: &Store, place: &str) -> String {

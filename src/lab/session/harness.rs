@@ -1,8 +1,9 @@
 //! How does a command run inside a lab, with the lab's network and names, and nothing else of it?
 
+use super::apply::CLIENT;
 use super::outer::{Error, Mode, Session};
 use super::place;
-use crate::lab::net;
+use crate::lab::net::{self, NODE_ADDRESSES};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -10,32 +11,50 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::process::ExitStatus;
-use tokio::process::Command;
+use std::process::{Command, ExitStatus};
 use tokio::signal::unix::{SignalKind, signal};
 
 impl Session {
-    /// Runs a command in the lab's network, as a program on the first node would be, and passes
-    /// SIGINT and SIGTERM on to it. It has its own process group, so that a Ctrl-C comes once.
-    pub async fn run_inside(&self, command: std::process::Command) -> Result<ExitStatus, Error> {
-        let pid = (*self.mode() == Mode::Isolated).then(|| self.inner());
-        run(pid, command).await
+    /// Runs a command in the lab's network, as a program on the first node would be, or in the
+    /// client's pod where there is one, and passes SIGINT and SIGTERM on to it. It has its own
+    /// process group, so that a Ctrl-C comes once.
+    pub async fn run_inside(&self, mut command: Command) -> Result<ExitStatus, Error> {
+        let (inner, client) = self.processes();
+        if client.is_some() {
+            // As a program in a pod finds them.
+            command.env("KUBERNETES_SERVICE_HOST", NODE_ADDRESSES[0].to_string());
+            command.env("HOSTNAME", CLIENT);
+        }
+        let isolated = *self.mode() == Mode::Isolated;
+        run(isolated.then_some(Entrance { inner, client }), command).await
     }
 }
 
-/// Runs a command in the network of the lab whose folder this is.
-pub async fn run_in(folder: &Path, command: std::process::Command) -> Result<ExitStatus, Error> {
-    let inner = place::pid(folder, "inner.pid").ok_or(Error::NoneRuns)?;
-    run(Some(inner), command).await
+/// Where a command goes in.
+#[derive(Clone, Copy, Debug)]
+struct Entrance {
+    /// The inside's first process.
+    inner: i32,
+    /// A process inside, by the inside's count, whose network it is to be.
+    client: Option<i32>,
 }
 
-async fn run(pid: Option<i32>, mut command: std::process::Command) -> Result<ExitStatus, Error> {
+/// Runs a command in the network of the lab whose folder this is.
+pub async fn run_in(folder: &Path, command: Command) -> Result<ExitStatus, Error> {
+    let inner = place::pid(folder, "inner.pid").ok_or(Error::NoneRuns)?;
+    let client = None;
+    run(Some(Entrance { inner, client }), command).await
+}
+
+async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitStatus, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |source| Error::Run {
         program: program.clone(),
         source,
     };
-    let spaces = pid.map_or_else(|| Ok(Vec::new()), spaces).map_err(failed)?;
+    let spaces = entrance
+        .map_or_else(|| Ok(Vec::new()), spaces)
+        .map_err(failed)?;
     let handles: Vec<_> = spaces
         .iter()
         .map(|(file, kind)| (file.as_raw_fd(), *kind))
@@ -43,7 +62,7 @@ async fn run(pid: Option<i32>, mut command: std::process::Command) -> Result<Exi
     net::enter(&mut command, &handles);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut child = Command::from(command)
+    let mut child = tokio::process::Command::from(command)
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -65,15 +84,21 @@ async fn run(pid: Option<i32>, mut command: std::process::Command) -> Result<Exi
 
 /// The namespaces of a lab, in the order in which they can be entered: the user namespace gives the
 /// right to the others. One that we are in already is left out.
-fn spaces(pid: i32) -> io::Result<Vec<(File, CloneFlags)>> {
+fn spaces(entrance: Entrance) -> io::Result<Vec<(File, CloneFlags)>> {
+    let inner = format!("/proc/{}", entrance.inner);
+    // The client is found in the inside's own /proc.
+    let network = entrance.client.map_or_else(
+        || inner.clone(),
+        |client| format!("{inner}/root/proc/{client}"),
+    );
     let kinds = [
-        ("user", CloneFlags::CLONE_NEWUSER),
-        ("net", CloneFlags::CLONE_NEWNET),
-        ("mnt", CloneFlags::CLONE_NEWNS),
+        (&inner, "user", CloneFlags::CLONE_NEWUSER),
+        (&network, "net", CloneFlags::CLONE_NEWNET),
+        (&inner, "mnt", CloneFlags::CLONE_NEWNS),
     ];
     let mut spaces = Vec::new();
-    for (name, kind) in kinds {
-        let path = format!("/proc/{pid}/ns/{name}");
+    for (process, name, kind) in kinds {
+        let path = format!("{process}/ns/{name}");
         if fs::read_link(&path)? != fs::read_link(format!("/proc/self/ns/{name}"))? {
             spaces.push((File::open(path)?, kind));
         }

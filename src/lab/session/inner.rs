@@ -7,7 +7,7 @@ use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES};
 use crate::lab::node::{self, Host, LogBook, Network, NodeClock, Recorder};
 use crate::lab::proxy::{self, Dataplane};
 use crate::lab::store::Store;
-use crate::lab::truth::{self, Truth};
+use crate::lab::truth::{self, Fact, Record, Truth};
 use crate::lab::{controllers, loopback::Relay};
 use crate::task::Scope;
 use nix::mount::{MsFlags, mount};
@@ -106,8 +106,8 @@ async fn run(folder: &Path) -> Fallible<()> {
     tokio::select! {
         ended = scope.join() => ended?,
         result = set_up(&store, &order, folder) => {
-            result?;
-            tell(&News::Ready);
+            let client = result?;
+            tell(&News::Ready { client });
             scope.join().await?;
         }
     }
@@ -122,7 +122,11 @@ fn failing<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
     }
 }
 
-async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible<()> {
+/// Applies the manifests; gives the first process of the client's pod, if there is one.
+async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible<Option<i32>> {
+    if order.client {
+        apply::client(store)?;
+    }
     for manifest in &order.plan.manifests {
         apply::apply(store, manifest, order.isolated)?;
     }
@@ -130,7 +134,23 @@ async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible
     if order.isolated {
         name_services(store, folder)?;
     }
-    Ok(())
+    if !order.client {
+        return Ok(None);
+    }
+    let truth = std::fs::read_to_string(folder.join("truth.jsonl"))?;
+    Ok(first_process(&truth, apply::CLIENT))
+}
+
+/// The newest first process of a pod, by the truth.
+fn first_process(truth: &str, of: &str) -> Option<i32> {
+    let records = truth
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let mut pids = records.filter_map(|Record { fact, .. }| match fact {
+        Fact::Started { pod, pid, .. } if pod == of => Some(pid),
+        _ => None,
+    });
+    pids.next()
 }
 
 /// The harness finds Services by name, as a pod would.

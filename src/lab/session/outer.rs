@@ -54,11 +54,27 @@ pub enum Mode {
     Loopback(String),
 }
 
+impl Mode {
+    /// What this mode cannot show, and why the lab runs in it.
+    pub fn warning(&self) -> Option<String> {
+        let Self::Loopback(why) = self else {
+            return None;
+        };
+        Some(format!(
+            "warning: the lab runs in loopback mode: {why}\n\
+             what this mode cannot show: a connection that a pod refuses arrives as a reset, and \
+             nothing that is sent to a pod that is gone vanishes"
+        ))
+    }
+}
+
 /// What a lab is started with.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Do without namespaces even where they can be had.
     pub loopback: bool,
+    /// With a pod for a harness to run in: [`Session::run_inside`] enters that pod's network.
+    pub client: bool,
 }
 
 /// A lab that runs. It ends when this is dropped.
@@ -67,6 +83,7 @@ pub struct Session {
     place: Place,
     mode: Mode,
     inner: i32,
+    client: Option<i32>,
     relay: JoinHandle<()>,
     news: Lines<BufReader<ChildStdout>>,
     // Closed before the process is reaped: the end of the pipe ends the lab.
@@ -78,22 +95,24 @@ impl Session {
     /// Starts a lab, applies its manifests and waits until what they ask for is there.
     pub async fn start(plan: &LabPlan, settings: &Settings) -> Result<Self, Error> {
         if settings.loopback {
-            return Self::launch(plan, Mode::Loopback("it was asked for".to_owned())).await;
+            let mode = Mode::Loopback("it was asked for".to_owned());
+            return Self::launch(plan, settings, mode).await;
         }
-        match Self::launch(plan, Mode::Isolated).await {
+        match Self::launch(plan, settings, Mode::Isolated).await {
             Err(Error::Failed(text)) if text.starts_with(FORBIDDEN) => {
                 let why = text[FORBIDDEN.len()..].to_owned();
-                Self::launch(plan, Mode::Loopback(why)).await
+                Self::launch(plan, settings, Mode::Loopback(why)).await
             }
             other => other,
         }
     }
 
-    async fn launch(plan: &LabPlan, mode: Mode) -> Result<Self, Error> {
+    async fn launch(plan: &LabPlan, settings: &Settings, mode: Mode) -> Result<Self, Error> {
         let place = Place::new().map_err(Error::Folder)?;
         let order = LabOrder {
             plan: plan.clone(),
             isolated: mode == Mode::Isolated,
+            client: settings.client,
         };
         let text = serde_json::to_vec(&order).expect("an order is plain data");
         std::fs::write(place.path().join("order.json"), text).map_err(Error::Folder)?;
@@ -114,7 +133,7 @@ impl Session {
         let stdout = stage.stdout.take().expect("stdout is a pipe");
         let mut news = BufReader::new(stdout).lines();
         let (mut inner, mut relay) = (0, None);
-        loop {
+        let client = loop {
             match next(&mut news).await? {
                 News::Inner { pid } => inner = pid,
                 News::Serving { address, token } => {
@@ -124,13 +143,14 @@ impl Session {
                     return Err(Error::Failed(format!("{FORBIDDEN}{text}")));
                 }
                 News::Failed { text } => return Err(Error::Failed(text)),
-                News::Ready => break,
+                News::Ready { client } => break client,
             }
-        }
+        };
         Ok(Self {
             place,
             mode,
             inner,
+            client,
             relay: relay.ok_or(Error::Silent)?,
             news,
             lifeline,
@@ -163,8 +183,9 @@ impl Session {
         self.place.path().join("truth.jsonl")
     }
 
-    pub(super) const fn inner(&self) -> i32 {
-        self.inner
+    /// The inside's first process, and the client's as the inside counts it.
+    pub(super) const fn processes(&self) -> (i32, Option<i32>) {
+        (self.inner, self.client)
     }
 
     /// Comes back when the lab ends by itself, with what it said.

@@ -1,0 +1,201 @@
+//! What is the true cause of a failed request, by the table of causes?
+//!
+//! For pods without a sidecar: the pod is the one to which the kernel sent the connection, and its
+//! processes' ends, signals and listeners say the rest.
+
+use super::history::{History, PodHistory};
+use crate::evidence::{
+    ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, RunOffset,
+};
+use std::net::SocketAddrV4;
+
+/// How exactly the truth is known: listeners are looked at every 10 ms, and the client stamps what
+/// it sees on a busy machine.
+const RESOLUTION: i64 = 20_000_000;
+
+/// A cause, and those that are as good within the truth's resolution.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Truth {
+    /// The cause; `None` where the lab does not know it.
+    pub(super) cause: Option<&'static str>,
+    /// As good.
+    pub(super) also: Vec<&'static str>,
+    /// The pod.
+    pub(super) pod: Option<String>,
+}
+
+impl Truth {
+    fn of(cause: &'static str, pod: Option<&PodHistory>) -> Self {
+        Self {
+            cause: Some(cause),
+            also: Vec::new(),
+            pod: pod.map(|pod| pod.name.clone()),
+        }
+    }
+
+    fn or(mut self, other: &'static str, holds: bool) -> Self {
+        if holds && self.cause != Some(other) {
+            self.also.push(other);
+        }
+        self
+    }
+}
+
+/// The true cause of a failed request of a run that began at `started_at` (epoch nanoseconds).
+pub(super) fn true_cause(failure: &FailedRequest, started_at: i64, history: &History) -> Truth {
+    let epoch = |at: RunOffset| started_at + at.0;
+    let began = epoch(failure.sent.unwrap_or(failure.intended));
+    let ended = epoch(failure.end);
+    if let Outcome::Transport {
+        class: ErrorClass::LocalLimit | ErrorClass::Resolve,
+        ..
+    } = failure.outcome
+    {
+        return Truth::of("harness", None);
+    }
+    let unknown = Truth {
+        cause: None,
+        also: Vec::new(),
+        pod: None,
+    };
+    let Some((port, to)) = addresses(failure) else {
+        return unknown;
+    };
+    let reused = failure.connection.kind == ConnectionKind::Reused;
+    // A kept connection was made when it was made; a new one not before it was asked for.
+    let made = began - failure.connection.age.max(0);
+    let (from, until) = if reused {
+        (made - 1_000_000_000, began)
+    } else {
+        (began - RESOLUTION, ended)
+    };
+    let Some((pod, port)) = history.chosen(port, to, from, until) else {
+        let refused = matches!(
+            failure.outcome,
+            Outcome::Transport {
+                class: ErrorClass::Refused,
+                ..
+            }
+        );
+        return if refused && !reused {
+            Truth::of("no-ready-endpoint", None)
+        } else {
+            unknown
+        };
+    };
+    match failure.outcome {
+        Outcome::Status { code, .. } if code >= 500 => {
+            let refusing = pod.told.is_some_and(|(told, _)| told <= ended) && code == 503;
+            let cause = if refusing {
+                "shutdown-refusal"
+            } else {
+                "application-error"
+            };
+            Truth::of(cause, Some(pod))
+        }
+        Outcome::Status { .. } | Outcome::UnexpectedBody { .. } => {
+            Truth::of("application-error", Some(pod))
+        }
+        Outcome::Transport { .. } if reused => established(failure, pod, port, began, ended, true),
+        Outcome::Transport { .. } => fresh(failure, pod, port, began, ended),
+    }
+}
+
+fn addresses(failure: &FailedRequest) -> Option<(u16, SocketAddrV4)> {
+    let port = failure.local.as_deref()?.rsplit(':').next()?.parse().ok()?;
+    Some((port, failure.remote.as_deref()?.parse().ok()?))
+}
+
+/// A connection made for this request: did its pod accept at all?
+fn fresh(failure: &FailedRequest, pod: &PodHistory, port: u16, began: i64, ended: i64) -> Truth {
+    let open = pod.listening(port, began);
+    let near = pod.listening(port, began - RESOLUTION) != pod.listening(port, began + RESOLUTION);
+    if open && failure.phase != RequestPhase::Connect {
+        let truth = established(failure, pod, port, began, ended, false);
+        return truth.or(
+            "endpoint-propagation",
+            near && pod.terminating(began + RESOLUTION),
+        );
+    }
+    if pod.terminating(began) {
+        return Truth::of("endpoint-propagation", Some(pod)).or("in-flight-cut", near);
+    }
+    if !pod.listened(port, began) {
+        return Truth::of("new-pod-not-ready", Some(pod));
+    }
+    if pod.end_before(began + RESOLUTION).is_some() {
+        return Truth::of("container-crashed", Some(pod));
+    }
+    Truth {
+        cause: None,
+        also: Vec::new(),
+        pod: Some(pod.name.clone()),
+    }
+}
+
+/// An established connection: who ended it?
+fn established(
+    failure: &FailedRequest,
+    pod: &PodHistory,
+    port: u16,
+    began: i64,
+    ended: i64,
+    reused: bool,
+) -> Truth {
+    let sent = failure.written.map_or(began, |_| began);
+    let idle = reused && failure.connection.idle > 0;
+    // The end before the request went out: the connection was dead already.
+    if reused
+        && let Some(end) = pod.end_before(sent)
+        && pod.end_after(sent).is_none_or(|next| next > ended)
+    {
+        let deleted = pod.terminating(end);
+        let cause = if deleted {
+            "stale-connection"
+        } else {
+            "container-crashed"
+        };
+        return Truth::of(cause, Some(pod)).or("in-flight-cut", deleted && end > sent - RESOLUTION);
+    }
+    if let Some(end) = pod.end_after(sent).filter(|end| *end <= ended + RESOLUTION) {
+        let cause = killer(pod, end);
+        return Truth::of(cause, Some(pod)).or("stale-connection", idle && end < sent + RESOLUTION);
+    }
+    let timed_out = matches!(
+        failure.outcome,
+        Outcome::Transport {
+            class: ErrorClass::Timeout,
+            ..
+        }
+    );
+    if timed_out {
+        return Truth::of("client-side", Some(pod));
+    }
+    if reused {
+        return Truth::of("stale-connection", Some(pod));
+    }
+    // Accepted by the kernel, never by the app: its listener closed over it.
+    if !pod.listening(port, ended + RESOLUTION) && pod.terminating(ended) {
+        return Truth::of("in-flight-cut", Some(pod)).or("endpoint-propagation", true);
+    }
+    Truth {
+        cause: None,
+        also: Vec::new(),
+        pod: Some(pod.name.clone()),
+    }
+}
+
+/// How the app's end came about.
+fn killer(pod: &PodHistory, end: i64) -> &'static str {
+    if !pod.terminating(end) {
+        return "container-crashed";
+    }
+    match (pod.killed.filter(|killed| *killed <= end), pod.told) {
+        (Some(_), Some((_, true))) => "grace-exceeded",
+        (Some(_), _) => "term-signal-unhandled",
+        (None, _) => "in-flight-cut",
+    }
+}
+
+#[cfg(test)]
+mod tests;

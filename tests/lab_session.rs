@@ -1,0 +1,288 @@
+//! A lab behaves as the recorded clusters did: what follows what when a pod is deleted, what is
+//! left of it, and what is left of a lab.
+//!
+//! Where namespaces are not permitted the labs run in loopback mode, and what that mode cannot show
+//! is not claimed.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const MANIFEST: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: demo}
+spec: {selector: {app: demo}, ports: [{port: 8000, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: demo}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: demo}}
+  template:
+    metadata: {labels: {app: demo}}
+    spec:
+      terminationGracePeriodSeconds: GRACE
+      containers:
+      - name: app
+        image: lastwatch/lab-app
+        MORE
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+";
+
+struct Lab {
+    up: Child,
+    kubeconfig: PathBuf,
+    loopback: bool,
+    _manifest: tempfile::TempDir,
+}
+
+impl Lab {
+    fn start(grace: u32, more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = folder.path().join("demo.yaml");
+        let text = MANIFEST
+            .replace("GRACE", &grace.to_string())
+            .replace("MORE", more);
+        std::fs::write(&manifest, text).expect("a file");
+        let mut up = Command::new(env!("CARGO_BIN_EXE_lastwatch"))
+            .args(["lab", "up", "--manifests"])
+            .arg(&manifest)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stdout = up.stdout.take().expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("a kubeconfig");
+        let kubeconfig = PathBuf::from(line.trim());
+        assert!(kubeconfig.exists(), "the lab did not come up");
+        let order = std::fs::read_to_string(kubeconfig.with_file_name("order.json"));
+        Self {
+            up,
+            loopback: order.expect("an order").contains("\"isolated\":false"),
+            kubeconfig,
+            _manifest: folder,
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.kubeconfig.parent().expect("a folder")
+    }
+
+    async fn pods(&self) -> Api<Pod> {
+        let config = kube::config::Kubeconfig::read_from(&self.kubeconfig).expect("a kubeconfig");
+        let options = kube::config::KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(config, &options).await;
+        let client = kube::Client::try_from(config.expect("a config")).expect("a client");
+        Api::default_namespaced(client)
+    }
+
+    fn exec(&self, script: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lastwatch"))
+            .args(["lab", "exec", "--lab"])
+            .arg(self.folder())
+            .args(["--", "bash", "-c", script])
+            .output()
+            .expect("the program runs")
+    }
+
+    fn truth(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder().join("truth.jsonl")).expect("a truth");
+        let lines = text.lines().map(serde_json::from_str);
+        lines.map(|line| line.expect("JSON")).collect()
+    }
+
+    /// When the truth has this of the pod, in seconds since the epoch.
+    fn when(&self, pod: &str, wanted: &[(&str, &str)]) -> Option<f64> {
+        let found = self.truth().into_iter().find(|record| {
+            record["pod"] == pod && wanted.iter().all(|(key, value)| record[*key] == **value)
+        });
+        found
+            .and_then(|record| record["t"].as_f64())
+            .map(|t| t / 1e9)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.up.id()).expect("a pid"));
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.up.wait();
+    }
+}
+
+async fn until<F: Future<Output = Option<T>>, T>(
+    what: &str,
+    mut predicate: impl FnMut() -> F,
+) -> T {
+    let every = Duration::from_millis(50);
+    let patience = Duration::from_secs(60);
+    let asked = lastwatch::task::wait_until(what, patience, every, || {
+        let answer = predicate();
+        async { answer.await.ok_or_else(|| "not yet".to_owned()) }
+    });
+    asked.await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn first(pods: &Api<Pod>) -> (String, String) {
+    let list = pods.list(&ListParams::default()).await.expect("pods");
+    let pod = list.items.into_iter().next().expect("a pod");
+    let ip = pod
+        .status
+        .and_then(|status| status.pod_ip)
+        .expect("an address");
+    (pod.metadata.name.expect("a name"), ip)
+}
+
+async fn gone(pods: &Api<Pod>, name: &str) {
+    until("the pod is gone", || async {
+        pods.get_opt(name)
+            .await
+            .expect("an answer")
+            .is_none()
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_pod_closes_then_vanishes_and_the_service_goes_on() {
+    let lab = Lab::start(10, "env: [{name: ON_TERM, value: exit}]");
+    let pods = lab.pods().await;
+    let (name, ip) = first(&pods).await;
+    let log = pods
+        .logs(&name, &LogParams::default())
+        .await
+        .expect("a log");
+    assert!(log.contains("listening on :8080"), "{log}");
+    let connect = |address: &str| {
+        let output = lab.exec(&format!("timeout 2 bash -c '</dev/tcp/{address}/8080'"));
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    assert_eq!(connect(&ip).0, Some(0), "the pod accepts");
+    pods.delete(&name, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    gone(&pods, &name).await;
+    let after = connect(&ip);
+    if lab.loopback {
+        assert!(after.1.contains("refused"), "{after:?}");
+    } else {
+        assert_eq!(
+            after.0,
+            Some(124),
+            "nobody answers, not even to refuse: {after:?}"
+        );
+    }
+    let when = |wanted: &[(&str, &str)]| {
+        lab.when(&name, wanted)
+            .unwrap_or_else(|| panic!("{wanted:?}"))
+    };
+    let order = [
+        when(&[("kind", "deleting")]),
+        when(&[("kind", "signal"), ("signal", "SIGTERM")]),
+        when(&[("kind", "ended")]),
+        when(&[("kind", "sandboxGone")]),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    let service = lab
+        .exec("exec 3<>/dev/tcp/demo/8000 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3");
+    let answer = String::from_utf8_lossy(&service.stdout).into_owned();
+    if !lab.loopback {
+        assert!(answer.contains("200 OK"), "{answer} {service:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_process_without_a_handler_is_deaf_until_sigkill() {
+    let lab = Lab::start(3, "command: [sh, -c, 'lastwatch lab app; true']");
+    let pods = lab.pods().await;
+    let (name, _) = first(&pods).await;
+    pods.delete(&name, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    let last = until("the container's end is told", || async {
+        let pod = pods.get_opt(&name).await.expect("an answer")?;
+        let statuses = pod.status?.container_statuses?;
+        statuses.first()?.state.clone()?.terminated
+    })
+    .await;
+    assert_eq!(last.exit_code, 137);
+    let signal = |signal: &str| lab.when(&name, &[("kind", "signal"), ("signal", signal)]);
+    let waited = signal("SIGKILL").expect("killed") - signal("SIGTERM").expect("told");
+    assert!(
+        (2.9..10.0).contains(&waited),
+        "the grace period is 3 s, it took {waited}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pre_stop_counts_against_the_grace_period() {
+    let more = "env: [{name: CLEANUP, value: 60s}]\n        lifecycle: {preStop: {exec: {command: [sleep, '2']}}}";
+    let lab = Lab::start(5, more);
+    let pods = lab.pods().await;
+    let (name, _) = first(&pods).await;
+    pods.delete(&name, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    gone(&pods, &name).await;
+    let when = |wanted: &[(&str, &str)]| {
+        lab.when(&name, wanted)
+            .unwrap_or_else(|| panic!("{wanted:?}"))
+    };
+    let deleting = when(&[("kind", "deleting")]);
+    let told = when(&[("kind", "signal"), ("signal", "SIGTERM")]);
+    let killed = when(&[("kind", "signal"), ("signal", "SIGKILL")]);
+    assert!(
+        (2.0..4.0).contains(&(told - deleting)),
+        "{}",
+        told - deleting
+    );
+    assert!(
+        (2.9..4.5).contains(&(killed - told)),
+        "5 s less the 2 of preStop: {}",
+        killed - told
+    );
+}
+
+#[test]
+fn a_lab_that_is_killed_leaves_no_process() {
+    let mut lab = Lab::start(5, "env: []");
+    let folder = lab.folder().to_owned();
+    lab.up.kill().expect("killed");
+    lab.up.wait().expect("reaped");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let left = processes_of(&folder);
+        if left.is_empty() {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "still there: {left:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// Processes whose command line names the lab's folder: its stage, its inside, its shims.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let folder = folder.to_string_lossy().into_owned();
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let commands = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    commands
+        .map(|command| String::from_utf8_lossy(&command).replace('\0', " "))
+        .filter(|command| command.contains(&folder))
+        .collect()
+}
