@@ -130,9 +130,7 @@ async fn up(args: UpArgs, printer: Printer) -> ExitCode {
         Ok(session) => session,
         Err(error) => return unavailable(printer, &error),
     };
-    if let Some(warning) = session.mode().warning() {
-        printer.say(&warning);
-    }
+    announce_mode(&session, printer);
     printer.data(&format!("{}\n", session.kubeconfig().display()));
     printer.say("the lab is up; Ctrl-C ends it");
     tokio::select! {
@@ -159,6 +157,13 @@ fn score(args: &ScoreArgs, printer: Printer) -> Exit {
             printer.error(&error);
             Exit::Usage
         }
+    }
+}
+
+/// Says what a lab without namespaces cannot show.
+pub(super) fn announce_mode(session: &session::Session, printer: Printer) {
+    if let Some(warning) = session.mode().warning() {
+        printer.say(&warning);
     }
 }
 

@@ -15,7 +15,6 @@ mod harness;
 mod inner;
 mod outer;
 mod place;
-mod practise;
 mod relay;
 mod stage;
 
@@ -23,7 +22,6 @@ pub use harness::run_in;
 pub(crate) use inner::main as inner_main;
 pub use outer::{Error, Mode, Session, Settings};
 pub use place::find_running;
-pub use practise::practise;
 pub(crate) use stage::main as stage_main;
 
 use crate::scenario::LabPlan;
