@@ -80,7 +80,6 @@ const fn right(
 
 /// Every verb on every resource that this program uses in the target's namespace.
 pub const RIGHTS: &[Right] = &[
-    right("", "pods", "get", Need::Always),
     right("", "pods", "list", Need::Always),
     right("", "pods", "watch", Need::Always),
     right("", "pods/log", "get", Need::Always),
