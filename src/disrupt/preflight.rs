@@ -241,7 +241,7 @@ fn unrest(view: &WorkloadView, target: &ResolvedTarget, plan: &Plan) -> Option<O
         "it is being deleted".to_owned()
     } else if view.spec.paused && disrupts {
         "its rollouts are paused\nhint: `kubectl rollout resume` it first".to_owned()
-    } else if let Some(unrest) = view.unrest() {
+    } else if let Some(unrest) = view.unrest().filter(|_| has_rollouts(plan)) {
         format!("{unrest}\nhint: wait until `kubectl rollout status` says that it is rolled out")
     } else if !terminating.is_empty() {
         format!(
@@ -268,6 +268,11 @@ async fn holder(cluster: &Cluster, plan: &Plan, run: &str) -> Result<Option<Lock
         Err(LockError::Cluster { source, .. }) if source.code() != Some(403) => Err(source),
         Err(_) => Ok(None),
     }
+}
+
+/// A Job has no rollout that could be under way, and its controller tells no generation.
+fn has_rollouts(plan: &Plan) -> bool {
+    plan.target.workload.kind != WorkloadKind::Job
 }
 
 async fn wishes(cluster: &Cluster) -> Result<Vec<String>, Error> {
