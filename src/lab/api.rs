@@ -22,6 +22,7 @@ mod server;
 mod stream;
 mod subresource;
 mod table;
+mod tls;
 mod write;
 
 pub use access::User;
@@ -29,6 +30,7 @@ pub(crate) use delete::FOREGROUND;
 pub use journal::RequestRecord;
 pub use logs::{LogRequest, LogSource, LogStream, NoLogs};
 pub use server::Server;
+pub use tls::kubeconfig;
 
 use super::store::{Status, Store};
 use access::Tokens;

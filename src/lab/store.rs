@@ -246,7 +246,7 @@ impl Inner {
         if !object.is_object() {
             return Err(Status::bad_request("the object is not a JSON object"));
         }
-        if !object["metadata"].is_object() {
+        if object["metadata"].is_null() {
             object["metadata"] = json!({});
         }
         object::type_meta(&mut object, kind);

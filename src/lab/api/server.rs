@@ -1,20 +1,30 @@
 //! How does the API server listen, and how does it go away and come back?
 
 use super::Api;
+use super::tls::Identity;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// A listening API server.
-#[derive(Debug)]
 pub struct Server {
     api: Arc<Api>,
     listener: TcpListener,
     address: SocketAddr,
+    identity: Arc<Identity>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -26,7 +36,13 @@ impl Server {
             api,
             listener,
             address,
+            identity: Arc::new(Identity::new(address.ip())?),
         })
+    }
+
+    /// The certificate that clients must trust, in PEM; [`super::kubeconfig`] packs it.
+    pub fn certificate(&self) -> String {
+        self.identity.certificate.clone()
     }
 
     /// Where it listens.
@@ -48,7 +64,7 @@ impl Server {
                     }
                     *outages.borrow_and_update()
                 }
-                () = serve(&self.api, listener) => None,
+                () = serve(&self.api, &self.identity, listener) => None,
             };
             // The listener and every connection were dropped with the future above.
             if let Some(until) = until {
@@ -62,13 +78,13 @@ impl Server {
     }
 }
 
-async fn serve(api: &Arc<Api>, listener: TcpListener) {
+async fn serve(api: &Arc<Api>, identity: &Arc<Identity>, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(Arc::clone(api), stream));
+                    connections.spawn(connection(Arc::clone(api), Arc::clone(identity), stream));
                 }
                 // Out of file handles, or a client that is gone already: the next may do.
                 Err(error) => {
@@ -81,19 +97,44 @@ async fn serve(api: &Arc<Api>, listener: TcpListener) {
     }
 }
 
-async fn connection(api: Arc<Api>, stream: TcpStream) {
+/// The first byte of a TLS handshake; no HTTP request begins with it.
+const HANDSHAKE: u8 = 0x16;
+
+async fn connection(api: Arc<Api>, identity: Arc<Identity>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
+    let mut first = [0];
+    let secure = match stream.peek(&mut first).await {
+        Ok(1) => first[0] == HANDSHAKE,
+        // Opened and closed again: a probe of the port.
+        _ => return,
+    };
+    let ended = if secure {
+        match identity.acceptor.accept(stream).await {
+            Ok(stream) => requests(api, stream).await,
+            Err(error) => {
+                tracing::debug!(%error, "a client of the lab's API server gave up its handshake");
+                return;
+            }
+        }
+    } else {
+        requests(api, stream).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the lab's API server ended");
+    }
+}
+
+async fn requests(
+    api: Arc<Api>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) -> Result<(), hyper::Error> {
     let service = hyper::service::service_fn(move |request| {
         let api = Arc::clone(&api);
         async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
     });
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let served = hyper::server::conn::http1::Builder::new()
-        .serve_connection(io, service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the lab's API server ended");
-    }
+    hyper::server::conn::http1::Builder::new()
+        .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+        .await
 }
 
 /// The old connections may still hold the port for a moment.

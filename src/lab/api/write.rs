@@ -61,6 +61,9 @@ fn place(call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
 /// The kind, name, namespace and fields of a body must be those of the path.
 fn check_body(call: &Call<'_>, object: &Value) -> Result<(), Status> {
     let kind = call.address.resource;
+    if !(object["metadata"].is_null() || object["metadata"].is_object()) {
+        return Err(Status::bad_request("`metadata` is not an object"));
+    }
     let given = object["kind"].as_str().unwrap_or(kind.kind);
     if given != kind.kind {
         let text = format!(

@@ -1,0 +1,14 @@
+//! The lab's API server and controllers, met as a client meets them: through `kube` and `kubectl`.
+//!
+//! The nodes are imitated here (`cluster.rs`); the real ones have tests of their own.
+
+#[path = "lab_api/client.rs"]
+mod client;
+#[path = "lab_api/cluster.rs"]
+mod cluster;
+#[path = "lab_api/faults.rs"]
+mod faults;
+#[path = "lab_api/kubectl.rs"]
+mod kubectl;
+#[path = "lab_api/rollout.rs"]
+mod rollout;
