@@ -15,6 +15,7 @@ mod lab;
 mod logs;
 mod patch;
 mod path;
+mod protobuf;
 mod query;
 mod read;
 mod respond;
@@ -259,7 +260,9 @@ async fn read_body(body: Incoming) -> Result<bytes::Bytes, Status> {
     Ok(read.to_bytes())
 }
 
-/// An object from a body in JSON or YAML.
+const ACCEPTED: &str = "application/json, application/yaml";
+
+/// An object from a body in JSON, YAML, or (of a few kinds) protobuf.
 fn parse(parts: &Parts, body: &[u8]) -> Result<Value, Status> {
     let kind = header_text(parts, header::CONTENT_TYPE).unwrap_or("application/json");
     let faulty = |error: &dyn std::fmt::Display| {
@@ -268,11 +271,16 @@ fn parse(parts: &Parts, body: &[u8]) -> Result<Value, Status> {
     let plain = kind.split(';').next().unwrap_or_default().trim();
     let value: Value = match plain {
         "" | "application/json" | "*/*" => serde_json::from_slice(body).map_err(|e| faulty(&e))?,
-        "application/yaml" => serde_yaml::from_slice(body).map_err(|e| faulty(&e))?,
-        other => {
-            let accepted = "application/json, application/yaml";
-            return Err(Status::unsupported_media_type(other, accepted));
+        "application/vnd.kubernetes.protobuf" => {
+            protobuf::decode(body).map_err(|fault| match fault {
+                protobuf::Fault::Broken => faulty(&"broken protobuf"),
+                protobuf::Fault::Kind(of) => {
+                    Status::unsupported_media_type(&format!("{plain} of kind {of}"), ACCEPTED)
+                }
+            })?
         }
+        "application/yaml" => serde_yaml::from_slice(body).map_err(|e| faulty(&e))?,
+        other => return Err(Status::unsupported_media_type(other, ACCEPTED)),
     };
     if value.is_object() {
         Ok(value)

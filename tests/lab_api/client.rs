@@ -545,7 +545,7 @@ async fn what_is_no_request_is_answered_and_never_a_panic() {
             "/api/v1/namespaces/default/pods",
             "application/vnd.kubernetes.protobuf",
             "k8s",
-            415,
+            400,
         ),
         (
             "POST",

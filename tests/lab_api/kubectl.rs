@@ -286,6 +286,7 @@ async fn kubectl_patches_edits_and_is_told_what_is_wrong() {
             .await
             .contains("replicaset.apps/demo-")
     );
+    assert!(kubectl.run("auth can-i delete pods").await.contains("yes"));
     assert!(
         kubectl
             .run("api-resources")
@@ -299,6 +300,28 @@ async fn kubectl_patches_edits_and_is_told_what_is_wrong() {
             .await
             .contains("SchedulingDisabled")
     );
+    assert!(
+        kubectl
+            .run("drain node1 --timeout=50s --force")
+            .await
+            .contains("drained")
+    );
+    kubectl
+        .run("create configmap settings --from-literal=a=1")
+        .await;
+    assert!(
+        kubectl
+            .run("get configmap settings -o yaml")
+            .await
+            .contains("a: \"1\"")
+    );
+    assert!(
+        kubectl
+            .run("create token default")
+            .await
+            .starts_with("lab-")
+    );
+
     let bad = MANIFEST.replace("periodSeconds", "periodMoments");
     std::fs::write(kubectl.home.path().join("bad.yaml"), bad).unwrap();
     let (success, text) = kubectl.try_run("apply -f bad.yaml").await;

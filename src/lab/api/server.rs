@@ -92,7 +92,11 @@ async fn serve(api: &Arc<Api>, identity: &Arc<Identity>, listener: TcpListener) 
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a request broke the lab's API server");
+                }
+            }
         }
     }
 }
