@@ -2,6 +2,8 @@
 //!
 //! The nodes are imitated here (`cluster.rs`); the real ones have tests of their own.
 
+#![expect(clippy::unwrap_used, reason = "a panic is a test's failure report")]
+
 #[path = "lab_api/client.rs"]
 mod client;
 #[path = "lab_api/cluster.rs"]
