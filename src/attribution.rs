@@ -10,6 +10,7 @@ mod cause;
 mod decide;
 mod explain;
 mod findings;
+mod join;
 mod pods;
 mod scene;
 mod tell;

@@ -24,8 +24,8 @@ pub use event::{
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
 pub use pods::{
-    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodEvent, PodLife, Role, epoch,
-    pod_events, replica_set_owners,
+    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodEvent, PodLife, Role,
+    SIDECAR_NAMES, epoch, pod_events, replica_set_owners,
 };
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,

@@ -5,6 +5,7 @@
 //! explainers reason about hops and processes and not about header texts.
 
 use super::Hop;
+use super::join;
 use super::scene::Scene;
 use crate::evidence::{
     ConnectionKind, ErrorClass, FailedRequest, Interval, Outcome, RequestPhase, RunOffset,
@@ -21,6 +22,8 @@ pub(super) struct Case<'a> {
     pub(super) end: RunOffset,
     /// The pod, where something proves it.
     pub(super) pod: Option<Known>,
+    /// The line of the client's own proxy.
+    pub(super) client_line: Option<String>,
     /// A proxy had tried before, and said so.
     pub(super) retried: bool,
 }
@@ -102,6 +105,7 @@ impl<'a> Case<'a> {
             attempt: Interval::point(sent),
             end: request.end,
             pod: None,
+            client_line: None,
             retried: false,
         };
         case.shape = match &request.outcome {
@@ -119,6 +123,10 @@ impl<'a> Case<'a> {
                 line: None,
             });
         }
+        if case.meshed || !matches!(case.shape, Shape::Link(Link { hop: Hop::Pod, .. })) {
+            case.attempt = case.span();
+        }
+        join::apply(scene, &mut case);
         case
     }
 

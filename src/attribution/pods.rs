@@ -22,7 +22,7 @@ pub(super) fn find(scene: &Scene<'_>) -> (Vec<PodFinding>, OutboundSummary) {
     let ended = scene.last();
     for pod in &scene.pods {
         let mut evidence = Vec::new();
-        let lead = sidecar::lead(scene, pod);
+        let lead = sidecar::lead(pod);
         let hazards = hazards::of(scene, pod, lead, ended, &mut evidence);
         let lost = outbound::of(scene, pod, lead, &patterns);
         outbound.lost += lost.as_ref().map_or(0, |lost| lost.lost);

@@ -7,11 +7,13 @@
 mod app_log;
 mod baseline;
 mod pod;
+mod proxy_log;
 mod span;
 
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
 pub(super) use pod::{Crash, End, How, Pod, Reaction, SAME};
+pub(super) use proxy_log::{Access, ProxyLogs};
 pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
@@ -28,6 +30,9 @@ pub(super) struct Scene<'a> {
     pub(super) pods: Vec<Pod>,
     /// Pods by name; a StatefulSet reuses names, so the newest comes last.
     pub(super) by_name: HashMap<String, Vec<usize>>,
+    /// Pods by address.
+    by_address: HashMap<String, Vec<usize>>,
+    pub(super) proxies: ProxyLogs,
     pub(super) endpoints: EndpointHistory,
     pub(super) offsets: ClockOffsets,
     pub(super) clients: BTreeMap<String, ClientInfo>,
@@ -42,7 +47,14 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Arranges the record.
     pub(super) fn new(timeline: &'a Timeline) -> Self {
-        let lives = target_pods(timeline);
+        let observe = observe_plan(timeline);
+        let everyone = PodLife::all(timeline);
+        let nodes: HashMap<String, String> = everyone
+            .iter()
+            .filter_map(|life| Some((life.name.clone(), life.node.clone()?)))
+            .collect();
+        let lives = target_pods(timeline, everyone);
+        let proxies = ProxyLogs::of(timeline, observe.access_log_format.as_deref());
         let service = timeline.run.service.as_deref();
         let endpoints = EndpointHistory::of(timeline, service);
         let blind = blind(timeline);
@@ -61,6 +73,7 @@ impl<'a> Scene<'a> {
                 &mut constraints,
             );
         }
+        proxy_log::constraints(timeline, &proxies, &lives, &nodes, &mut constraints);
         let offsets = ClockOffsets::solve(timeline, &constraints);
         let mut events = pod_events(timeline);
         let pods: Vec<Pod> = lives
@@ -69,26 +82,34 @@ impl<'a> Scene<'a> {
             .map(|(life, log)| {
                 let events: Vec<PodEvent> = events.remove(&life.uid).unwrap_or_default();
                 let answers = answers.get(&life.name).cloned().unwrap_or_default();
-                Pod::new(life, log, answers, events, &offsets, &endpoints)
+                let proxy = proxies.lives.get(&life.name).cloned().unwrap_or_default();
+                Pod::new(life, log, proxy, answers, events, &offsets, &endpoints)
             })
             .collect();
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_address: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, pod) in pods.iter().enumerate() {
             by_name
                 .entry(pod.life.name.clone())
                 .or_default()
                 .push(index);
+            let address = pod.life.ip.as_ref();
+            if let Some(address) = address.or(endpoints.addresses.get(&pod.life.uid)) {
+                by_address.entry(address.clone()).or_default().push(index);
+            }
         }
         Self {
             timeline,
             pods,
             by_name,
+            by_address,
+            proxies,
             endpoints,
             offsets,
             clients: clients(timeline),
             baseline: Baseline::of(timeline),
             harness: harness(timeline),
-            observe: observe_plan(timeline),
+            observe,
             lost_nodes: lost_nodes(timeline),
             blind,
         }
@@ -116,23 +137,28 @@ impl<'a> Scene<'a> {
             .copied()
     }
 
+    /// The pod that had this address (`ip:port`) at `at`.
+    pub(super) fn pod_at(&self, host: &str, at: RunOffset) -> Option<usize> {
+        let (address, _) = host.rsplit_once(':')?;
+        let indices = self.by_address.get(address.trim_matches(['[', ']']))?;
+        let alive = |index: &&usize| {
+            let pod = &self.pods[**index];
+            pod.life.first_seen <= at || pod.life.initial
+        };
+        indices
+            .iter()
+            .rev()
+            .find(alive)
+            .or(indices.first())
+            .copied()
+    }
+
     /// The record says that it has no log of this container.
     pub(super) fn no_log(&self, pod: &str, container: &str) -> bool {
         let what = format!("logs/{pod}/{container}");
         self.blind
             .iter()
             .any(|(name, _)| *name == what || name == "logs")
-    }
-
-    /// The agent's announcement of the proxy's end, epoch nanoseconds by the node's clock.
-    pub(super) fn proxy_end_stamp(&self, pod: &Pod) -> Option<i64> {
-        let spec = pod.life.sidecar()?;
-        let log = self.timeline.log(&pod.life.name, &spec.name)?;
-        log.lines
-            .iter()
-            .rev()
-            .find(|line| line.text.contains("Aborting proxy"))
-            .and_then(|line| line.stamp)
     }
 
     /// The last instant of the record.
@@ -147,9 +173,8 @@ impl<'a> Scene<'a> {
 }
 
 /// The pods of the workload, and those that the Service's slices list.
-fn target_pods(timeline: &Timeline) -> Vec<PodLife> {
+fn target_pods(timeline: &Timeline, lives: Vec<PodLife>) -> Vec<PodLife> {
     let owners = replica_set_owners(timeline);
-    let lives = PodLife::all(timeline);
     match timeline.run.workload.as_deref() {
         Some(workload) => lives
             .into_iter()

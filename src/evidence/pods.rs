@@ -421,7 +421,7 @@ fn container_status(life: &mut PodLife, event: u64, at: RunOffset, status: &Valu
 }
 
 /// Names under which meshes run their proxy.
-const SIDECARS: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
+pub const SIDECAR_NAMES: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
 
 fn containers(pod: &Value) -> Vec<ContainerSpec> {
     let mut found = Vec::new();
@@ -430,7 +430,7 @@ fn containers(pod: &Value) -> Vec<ContainerSpec> {
             let Some(name) = text(container, "/name") else {
                 continue;
             };
-            let proxy = SIDECARS.contains(&name);
+            let proxy = SIDECAR_NAMES.contains(&name);
             let always = text(container, "/restartPolicy") == Some("Always");
             let role = match (init, proxy) {
                 (false, true) => Role::ClassicSidecar,

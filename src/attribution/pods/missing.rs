@@ -22,11 +22,11 @@ pub(super) fn of(scene: &Scene<'_>, pod: &Pod, window: Option<Interval>) -> Vec<
     if !pod.log.seen && scene.no_log(&pod.life.name, &pod.log.container) {
         found.push(Missing::AppLogs);
     }
-    if let Some(spec) = pod.life.sidecar()
-        && scene.no_log(&pod.life.name, &spec.name)
-        && scene.timeline.log(&pod.life.name, &spec.name).is_none()
-    {
-        found.extend([Missing::AgentLogs, Missing::AccessLogs]);
+    if pod.sidecar.is_some() && !pod.proxy.agent_seen {
+        found.push(Missing::AgentLogs);
+    }
+    if pod.sidecar.is_some() && !pod.proxy.access_seen && was_asked(scene, pod) {
+        found.push(Missing::AccessLogs);
     }
     if pod.deleted.is_some() && exit_code_unseen(pod) {
         found.push(Missing::ExitCodes);
@@ -42,4 +42,9 @@ fn exit_code_unseen(pod: &Pod) -> bool {
     let app = pod.life.app().is_none_or(|app| ended(&app.name));
     let proxy = pod.life.sidecar().is_none_or(|proxy| ended(&proxy.name));
     pod.life.removed.is_some() && !(app && proxy)
+}
+
+/// The pod was in the routes while requests were sent, so its proxy had something to log.
+fn was_asked(scene: &Scene<'_>, pod: &Pod) -> bool {
+    pod.routed.is_some() && !scene.clients.is_empty()
 }

@@ -2,7 +2,7 @@
 //!
 //! Both run on one node, so their stamps are compared directly (facts 6.7), minding the floors.
 
-use crate::attribution::scene::{Pod, Scene};
+use crate::attribution::scene::Pod;
 use crate::evidence::STAMP_WIDTH;
 
 /// App's end minus proxy's end in nanoseconds, at least and at most.
@@ -29,14 +29,15 @@ impl Lead {
 }
 
 /// The lead of a pod whose app and proxy have both ended.
-pub(super) fn lead(scene: &Scene<'_>, pod: &Pod) -> Option<Lead> {
+pub(super) fn lead(pod: &Pod) -> Option<Lead> {
     let app_name = &pod.life.app()?.name;
     let proxy_name = &pod.life.sidecar()?.name;
     let app = ended(pod, app_name)?;
     let proxy = ended(pod, proxy_name)?;
     let app = narrowed_by_log(app, pod.log.last);
-    let proxy = scene
-        .proxy_end_stamp(pod)
+    let proxy = pod
+        .proxy
+        .aborted
         .map_or(proxy, |stamp| narrow(proxy, stamp));
     Some(Lead {
         lo: app.0 - proxy.1,

@@ -1,6 +1,7 @@
 //! When did a pod's decisive instants fall (facts 5.2), each as an interval on the harness's clock?
 
 use super::app_log::{self, AppLog};
+use super::proxy_log::ProxyLife;
 use crate::attribution::SidecarKind;
 use crate::evidence::{
     Clock, ClockOffsets, ContainerEnd, EndpointHistory, EventKind, FLOOR, Interval, PodEvent,
@@ -69,6 +70,7 @@ pub(in crate::attribution) enum Reaction {
 pub(in crate::attribution) struct Pod {
     pub(in crate::attribution) life: PodLife,
     pub(in crate::attribution) log: AppLog,
+    pub(in crate::attribution) proxy: ProxyLife,
     pub(in crate::attribution) answers: Answers,
     pub(in crate::attribution) events: Vec<PodEvent>,
     pub(in crate::attribution) sidecar: Option<SidecarKind>,
@@ -98,6 +100,9 @@ pub(in crate::attribution) struct Pod {
 /// notice to the other end.
 pub(in crate::attribution) const SAME: i64 = 60_000_000;
 
+/// A proxy ends within this time of its agent's word.
+const MOMENTS: i64 = 300_000_000;
+
 /// A container that ends this much before the end of the grace period was not killed by it.
 const GRACE_TOLERANCE: i64 = 1_000_000_000;
 
@@ -105,6 +110,7 @@ impl Pod {
     pub(super) fn new(
         life: PodLife,
         log: AppLog,
+        proxy: ProxyLife,
         answers: Answers,
         events: Vec<PodEvent>,
         offsets: &ClockOffsets,
@@ -128,6 +134,7 @@ impl Pod {
             reaction: Reaction::Unknown,
             life,
             log,
+            proxy,
             answers,
             events,
         };
@@ -253,17 +260,26 @@ impl Pod {
         if let Some(finished) = finished {
             at = at.intersect(finished).unwrap_or(at);
         }
+        // It lived when it wrote its last line, and when it last answered through its proxy.
+        let signs = [self.log.last, self.proxy.served.map(|(_, last)| last)];
+        let last = signs.into_iter().flatten().max();
         if app
-            && let Some(last) = self.log.last
-            && let Some(last) = self.place(offsets, last, 0)
+            && let Some(last) = last.and_then(|last| self.place(offsets, last, 0))
+            && last.lo <= at.hi
         {
             let after = Interval {
                 lo: last.lo,
                 hi: at.hi,
             };
-            if last.lo <= at.hi {
-                at = at.intersect(after).unwrap_or(at);
-            }
+            at = at.intersect(after).unwrap_or(at);
+        }
+        if !app
+            && let Some(aborted) = self
+                .proxy
+                .aborted
+                .and_then(|at| self.place(offsets, at, MOMENTS))
+        {
+            at = at.intersect(aborted).unwrap_or(at);
         }
         Some(End {
             at,
@@ -322,10 +338,18 @@ impl Pod {
         let lo = line.map_or(self.life.first_seen, |line| {
             line.lo.max(self.life.first_seen)
         });
-        let hi = [line.map(|line| line.hi), answered]
-            .into_iter()
-            .flatten()
-            .min();
+        let served = self
+            .proxy
+            .served
+            .and_then(|(first, _)| self.place(offsets, first, 0));
+        let hi = [
+            line.map(|line| line.hi),
+            answered,
+            served.map(|served| served.hi),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         if let Some(hi) = hi {
             self.listened = Some(Interval { lo: lo.min(hi), hi });
         }

@@ -1,0 +1,167 @@
+//! Which lines of the proxies belong to a failed request, and what do they add to its shape?
+//!
+//! The server's line names the pod and tells who was to blame behind its proxy; the client's line
+//! tells whom its proxy chose and whether that hop answered (facts 9.11). Where a line is missing,
+//! the client's own record stands: a proxy that is killed takes its last second of lines with it.
+
+use super::Hop;
+use super::case::{Case, Known, Link, LinkKind, Shape};
+use super::scene::{Access, Scene};
+
+/// A request that its proxies finished within this time was cut as it went out.
+const FAST_MS: u64 = 25;
+
+/// Adds what the proxies' lines say.
+pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
+    let lines = scene.proxies.of_request(&case.request.request_id);
+    if lines.is_empty() {
+        return;
+    }
+    let own_pod = scene
+        .clients
+        .get(&case.request.client)
+        .and_then(|client| client.pod.clone());
+    let server = lines.iter().rev().find(|line| line.inbound);
+    let client = lines
+        .iter()
+        .rev()
+        .find(|line| !line.inbound && Some(&line.pod) == own_pod.as_ref());
+    case.attempt = case.span();
+    if let Some(line) = client {
+        from_client(scene, case, line);
+    }
+    if let Some(line) = server {
+        from_server(scene, case, line);
+    }
+    if lines.iter().any(|line| line.has("URX")) {
+        case.retried = true;
+    }
+}
+
+fn quote(scene: &Scene<'_>, line: &Access) -> Option<String> {
+    let log = scene.timeline.log(&line.pod, &line.container)?;
+    let text = &log.lines.get(line.line)?.text;
+    Some(format!("{}/{}: {text}", line.pod, line.container))
+}
+
+/// The line of the sidecar on the client's side: whom it chose, and how that hop went.
+fn from_client(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
+    let at = case.end;
+    let chosen = line
+        .upstream_host
+        .as_deref()
+        .and_then(|host| scene.pod_at(host, at));
+    let known = chosen.map(|pod| Known {
+        pod,
+        by: "the client's proxy sent it to the pod",
+        line: quote(scene, line),
+    });
+    case.client_line = quote(scene, line);
+    let connected = line.upstream_local.is_some();
+    if line.has("DC") || line.code == Some(0) {
+        // The client gave up. An attempt that never connected hung on an address that was gone;
+        // one that did connect, late, is innocent: an earlier one ate the time.
+        case.shape = Shape::NoAnswer;
+        if !connected {
+            case.pod = known;
+        }
+        return;
+    }
+    if line.answered {
+        // The next hop answered: the reply is read as the client saw it.
+        case.pod = known;
+        return;
+    }
+    if let Some(shape) = local_reply(line, Hop::Pod) {
+        case.shape = shape;
+        case.pod = match shape {
+            Shape::Link(_) => known,
+            _ => None,
+        };
+    }
+}
+
+/// The line of the sidecar beside the app.
+fn from_server(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
+    let Some(pod) = scene.pod_named(&line.pod, case.end) else {
+        return;
+    };
+    let elsewhere = case.pod.as_ref().is_some_and(|known| known.pod != pod);
+    if elsewhere {
+        // The last attempt went to another pod.
+        return;
+    }
+    if line.code.is_some_and(|code| code < 500) && !line.has("DC") && line.code != Some(0) {
+        // Answered well: what failed is nearer to the client.
+        return;
+    }
+    case.pod = Some(Known {
+        pod,
+        by: "the server's proxy logged the request",
+        line: quote(scene, line),
+    });
+    if line.has("DC") || line.code == Some(0) {
+        return;
+    }
+    if let Some(shape) = local_reply(line, Hop::ServerSidecar) {
+        case.shape = shape;
+    } else if line.answered {
+        case.shape = Shape::AppReply(line.code.unwrap_or_default());
+    }
+}
+
+/// What a proxy's own reply means for the hop behind it.
+fn local_reply(line: &Access, hop: Hop) -> Option<Shape> {
+    let link = |kind| {
+        let fast = line.duration_ms.is_some_and(|duration| duration <= FAST_MS);
+        Shape::Link(Link {
+            hop,
+            kind,
+            fast,
+            reused: None,
+            last_good: None,
+        })
+    };
+    let text = line.details.as_str();
+    let transport = [
+        "TLS error",
+        "CERTIFICATE",
+        "Secret is not supplied",
+        "filter chain not found",
+    ];
+    if transport.iter().any(|sign| text.contains(sign)) {
+        return Some(Shape::Config);
+    }
+    let config = [
+        "NR", "NC", "FI", "UAEX", "RL", "RLSE", "DPE", "UPE", "NFCF", "IH", "DI",
+    ];
+    if line.has("UH") {
+        Some(Shape::NobodyChosen)
+    } else if line.has("UO") || line.has("OM") || line.has("DO") {
+        Some(Shape::Overload)
+    } else if config.iter().any(|flag| line.has(flag)) || text.contains("rbac access denied") {
+        Some(Shape::Config)
+    } else if line.has("UF") {
+        let vanished = [
+            "timeout",
+            "timed out",
+            "No route to host",
+            ": 110",
+            ": 113",
+            "error:110",
+            "error:113",
+        ];
+        let kind = if vanished.iter().any(|sign| text.contains(sign)) {
+            LinkKind::Vanished
+        } else {
+            LinkKind::Refused
+        };
+        Some(link(kind))
+    } else if line.has("UC") || line.has("UR") {
+        Some(link(LinkKind::Cut))
+    } else if line.has("UT") || line.has("SI") || line.has("UMSDR") {
+        Some(Shape::ProxyTimeout)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,333 @@
+//! What do the logs of the mesh's proxies say: about failed requests, and about the proxies' lives?
+//!
+//! Of the access lines only those of failed requests are kept (by request id, with the character
+//! that tracing alters left out, facts 4.7); of the others, when an app first and last answered
+//! through its proxy. Agent lines give the instants of the proxy's own end.
+
+use crate::evidence::{
+    Clock, Constraint, ContainerLog, EventKind, PodLife, RunOffset, Timeline, WATCH_LATENCY,
+};
+use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
+use std::collections::{HashMap, HashSet};
+
+/// An access line of a failed request.
+#[derive(Clone, Debug)]
+pub(in crate::attribution) struct Access {
+    /// The pod whose proxy wrote it.
+    pub(in crate::attribution) pod: String,
+    /// The container, and the index of the line in its log.
+    pub(in crate::attribution) container: String,
+    pub(in crate::attribution) line: usize,
+    /// `start_time`, epoch nanoseconds by the node's clock.
+    pub(in crate::attribution) start: Option<i64>,
+    pub(in crate::attribution) duration_ms: Option<u64>,
+    pub(in crate::attribution) code: Option<u16>,
+    pub(in crate::attribution) flags: Vec<String>,
+    /// Response code details and the transport's reason, in one text.
+    pub(in crate::attribution) details: String,
+    /// The next hop answered.
+    pub(in crate::attribution) answered: bool,
+    pub(in crate::attribution) upstream_host: Option<String>,
+    pub(in crate::attribution) upstream_local: Option<String>,
+    pub(in crate::attribution) inbound: bool,
+}
+
+impl Access {
+    /// It carries this response flag.
+    pub(in crate::attribution) fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|own| own == flag)
+    }
+}
+
+/// The life of one proxy as its agent tells it, epoch nanoseconds by the node's clock.
+#[derive(Clone, Debug, Default)]
+pub(in crate::attribution) struct ProxyLife {
+    /// Lines of the agent were seen.
+    pub(in crate::attribution) agent_seen: bool,
+    /// Lines of the access log were seen.
+    pub(in crate::attribution) access_seen: bool,
+    /// It was told to drain or to stop.
+    pub(in crate::attribution) told: Option<i64>,
+    /// The agent ends Envoy, or saw it end.
+    pub(in crate::attribution) aborted: Option<i64>,
+    /// Starts of the requests that the app answered through it, first and last.
+    pub(in crate::attribution) served: Option<(i64, i64)>,
+}
+
+/// All proxies of a run.
+#[derive(Debug, Default)]
+pub(in crate::attribution) struct ProxyLogs {
+    /// By pod name.
+    pub(in crate::attribution) lives: HashMap<String, ProxyLife>,
+    /// Lines of failed requests by masked id.
+    lines: HashMap<String, Vec<Access>>,
+    /// Successful requests that a proxy had to try more than once, where lines count attempts.
+    pub(in crate::attribution) masked: Option<u64>,
+    /// Ids that reached the apps of two pods.
+    pub(in crate::attribution) doubled: u64,
+}
+
+/// A request id without the character that tracing alters.
+pub(in crate::attribution) fn masked(id: &str) -> String {
+    id.char_indices()
+        .filter(|(index, _)| *index != 14)
+        .map(|(_, char)| char)
+        .collect()
+}
+
+impl ProxyLogs {
+    /// Reads the logs of all proxies.
+    pub(super) fn of(timeline: &Timeline, format: Option<&str>) -> Self {
+        let failed: HashSet<String> = timeline
+            .events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                EventKind::RequestFailed(request) => Some(masked(&request.request_id)),
+                _ => None,
+            })
+            .collect();
+        let format = format.and_then(|format| TextFormat::new(format).ok());
+        let mut logs = Self::default();
+        let mut reached: HashMap<u64, u32> = HashMap::new();
+        for (number, log) in timeline.logs.iter().enumerate() {
+            if is_proxy(log) {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                logs.read(log, &failed, format.clone(), number, &mut reached);
+            }
+        }
+        logs
+    }
+
+    fn read(
+        &mut self,
+        log: &ContainerLog,
+        failed: &HashSet<String>,
+        format: Option<TextFormat>,
+        number: u32,
+        reached: &mut HashMap<u64, u32>,
+    ) {
+        let mut reader = Reader::new(format);
+        let mut life = ProxyLife::default();
+        for (index, entry) in log.lines.iter().enumerate() {
+            match reader.read(&entry.text).line {
+                IstioLine::Access(access) => {
+                    life.access_seen = true;
+                    self.access(log, index, &access, failed, &mut life);
+                    self.count(&access, number, reached);
+                }
+                IstioLine::Agent(line) => {
+                    life.agent_seen = true;
+                    agent(&mut life, line.kind, line.at.or(entry.stamp));
+                }
+                IstioLine::Envoy(line) => {
+                    if line.kind == AgentKind::SigtermReceived {
+                        agent(&mut life, line.kind, line.at.or(entry.stamp));
+                    }
+                }
+                IstioLine::Other => {}
+            }
+        }
+        self.lives.insert(log.pod.clone(), life);
+    }
+
+    fn access(
+        &mut self,
+        log: &ContainerLog,
+        index: usize,
+        line: &AccessLine<'_>,
+        failed: &HashSet<String>,
+        life: &mut ProxyLife,
+    ) {
+        let inbound = line.is_inbound();
+        if inbound
+            && line.upstream_service_time_ms.is_some()
+            && line.response_flags.is_empty()
+            && let Some(start) = line.start
+        {
+            let (first, last) = life.served.unwrap_or((start, start));
+            life.served = Some((first.min(start), last.max(start)));
+        }
+        let Some(id) = line.request_id.as_deref().map(masked) else {
+            return;
+        };
+        if !failed.contains(&id) {
+            return;
+        }
+        let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let details = [
+            line.response_code_details.as_deref(),
+            line.upstream_transport_failure_reason.as_deref(),
+        ];
+        let access = Access {
+            pod: log.pod.clone(),
+            container: log.container.clone(),
+            line: index,
+            start: line.start,
+            duration_ms: line.duration_ms,
+            code: line.response_code,
+            flags: line.response_flags.iter().map(str::to_owned).collect(),
+            details: details
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace('_', " "),
+            answered: line.upstream_service_time_ms.is_some(),
+            upstream_host: own(&line.upstream_host),
+            upstream_local: own(&line.upstream_local_address),
+            inbound,
+        };
+        self.lines.entry(id).or_default().push(access);
+    }
+
+    fn count(&mut self, line: &AccessLine<'_>, number: u32, reached: &mut HashMap<u64, u32>) {
+        if let Some(attempts) = line.attempts {
+            let saved = attempts > 1 && line.response_code.is_some_and(|code| code < 500);
+            *self.masked.get_or_insert(0) += u64::from(saved);
+        }
+        if !line.is_inbound() || line.upstream_service_time_ms.is_none() {
+            return;
+        }
+        let Some(id) = line.request_id.as_deref() else {
+            return;
+        };
+        let hash = hash(&masked(id));
+        match reached.get(&hash) {
+            Some(other) if *other != number => self.doubled += 1,
+            Some(_) => {}
+            None => {
+                reached.insert(hash, number);
+            }
+        }
+    }
+
+    /// The lines of one failed request, by the time of their start.
+    pub(in crate::attribution) fn of_request(&self, id: &str) -> Vec<&Access> {
+        let mut lines: Vec<&Access> = self.lines.get(&masked(id)).into_iter().flatten().collect();
+        lines.sort_by_key(|line| line.start);
+        lines
+    }
+}
+
+/// What the proxies' lines say about their nodes' clocks: a request that we sent and saw end was
+/// begun by a proxy in between (facts 6.6); an agent hears of a deletion after it.
+pub(super) fn constraints(
+    timeline: &Timeline,
+    proxies: &ProxyLogs,
+    lives: &[PodLife],
+    nodes: &HashMap<String, String>,
+    found: &mut Vec<Constraint>,
+) {
+    let wall = |at: RunOffset| timeline.run.started_at + at.0;
+    let method = "access lines of requests that we sent";
+    for event in &timeline.events {
+        let EventKind::RequestFailed(request) = &event.kind else {
+            continue;
+        };
+        for line in proxies
+            .lines
+            .get(&masked(&request.request_id))
+            .into_iter()
+            .flatten()
+        {
+            let (Some(node), Some(start)) = (nodes.get(&line.pod), line.start) else {
+                continue;
+            };
+            let clock = Clock::Node(node.clone());
+            let sent = wall(request.sent.unwrap_or(request.intended));
+            found.push(Constraint::stamped_before(
+                clock.clone(),
+                start,
+                wall(request.end),
+                method,
+            ));
+            found.push(Constraint::stamped_after(
+                clock,
+                start,
+                MILLISECOND,
+                sent,
+                false,
+                method,
+            ));
+        }
+    }
+    for life in lives {
+        let (Some(node), Some(proxy)) = (&life.node, proxies.lives.get(&life.name)) else {
+            continue;
+        };
+        let clock = || Clock::Node(node.clone());
+        let ended = life.sidecar().and_then(|spec| life.end_of(&spec.name));
+        if let (Some(aborted), Some(end)) = (proxy.aborted, ended) {
+            let method = "an agent's last words against the arrival of its end";
+            found.push(Constraint::stamped_before(
+                clock(),
+                aborted,
+                wall(end.seen),
+                method,
+            ));
+        }
+        if let (Some(told), Some(deletion)) = (proxy.told, &life.deletion)
+            && !life.going_before_run
+            && !life.unseen
+        {
+            let method = "agents are told to stop after their pod's deletion";
+            let known = wall(deletion.seen) - WATCH_LATENCY;
+            found.push(Constraint::stamped_after(
+                clock(),
+                told,
+                0,
+                known,
+                true,
+                method,
+            ));
+        }
+    }
+}
+
+/// By how much Envoy floors a start.
+const MILLISECOND: i64 = 1_000_000;
+
+fn hash(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_proxy(log: &ContainerLog) -> bool {
+    crate::evidence::SIDECAR_NAMES.contains(&log.container.as_str())
+}
+
+fn agent(life: &mut ProxyLife, kind: AgentKind, at: Option<i64>) {
+    match kind {
+        AgentKind::Start | AgentKind::Ready => {
+            // A restarted proxy begins anew.
+            if kind == AgentKind::Start && life.aborted.is_some() {
+                life.told = None;
+                life.aborted = None;
+            }
+        }
+        AgentKind::SigtermReceived
+        | AgentKind::DrainStart
+        | AgentKind::DrainEndpoint
+        | AgentKind::Quitquitquit => life.told = life.told.or(at),
+        AgentKind::EnvoyAborted | AgentKind::EnvoyExited | AgentKind::AgentTerminated => {
+            life.aborted = life.aborted.or(at);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_character_that_tracing_alters_is_left_out() {
+        assert_eq!(
+            masked("125a4afb-6f55-94ba-ad80-413f09f48a28"),
+            masked("125a4afb-6f55-44ba-ad80-413f09f48a28")
+        );
+        assert_ne!(masked("abc"), masked("abd"));
+    }
+}
