@@ -300,12 +300,10 @@ fn is_proxy(log: &ContainerLog) -> bool {
 
 fn agent(life: &mut ProxyLife, kind: AgentKind, at: Option<i64>) {
     match kind {
-        AgentKind::Start | AgentKind::Ready => {
-            // A restarted proxy begins anew.
-            if kind == AgentKind::Start && life.aborted.is_some() {
-                life.told = None;
-                life.aborted = None;
-            }
+        // A restarted proxy begins anew.
+        AgentKind::Start if life.aborted.is_some() => {
+            life.told = None;
+            life.aborted = None;
         }
         AgentKind::SigtermReceived
         | AgentKind::DrainStart
