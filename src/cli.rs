@@ -9,6 +9,7 @@ mod output;
 mod parse;
 mod replay;
 mod restore;
+mod run;
 mod schema;
 
 pub use exit::Exit;
@@ -27,6 +28,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Import(import::ImportArgs),
     /// A cluster to practise on, embedded in this program
     #[command(subcommand)]
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
     };
     let printer = Printer;
     match args.command {
+        Command::Run(args) => run::run(&args, printer).into(),
         Command::Import(args) => import::run(args, printer).into(),
         Command::Lab(command) => lab::main(command, printer),
         Command::Schema => schema::run(printer).into(),

@@ -22,7 +22,6 @@ use crate::evidence::EventSink;
 use crate::scenario::Workload;
 use crate::task::{Scope, TaskError};
 use feed::FeedState;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -174,19 +173,19 @@ impl Observers {
         self.followers.open()
     }
 
-    /// From now on these request ids are looked for in all lines that come.
-    pub fn expect_marks(&self, ids: impl IntoIterator<Item = String>) {
-        self.followers.expect(ids);
+    /// From now on the lines that come are searched for request ids.
+    pub fn begin_marks(&self) {
+        self.followers.marks().begin();
     }
 
-    /// How many of the expected ids each container's lines have named so far, by container.
-    pub fn marks_found(&self) -> BTreeMap<String, usize> {
-        self.followers.found()
+    /// How many of these request ids the lines of a container have named since then.
+    pub fn marks_found(&self, container: &str, ids: &[String]) -> usize {
+        self.followers.marks().found(container, ids)
     }
 
-    /// Ends the search for marks.
+    /// Ends the search.
     pub fn end_marks(&self) {
-        self.followers.rest();
+        self.followers.marks().end();
     }
 
     /// Calls of ours so far whose answer carried the API server's time.

@@ -2,10 +2,12 @@
 //!
 //! [`import`] reads a capture into an ordinary run. [`conclude`] is where every run ends, driven or
 //! imported: the frozen timeline becomes findings, a verdict and a report, by pure functions.
+//! [`live`] drives a rollout and hands what it sees to the [`Recorder`].
 //! `lastwatch replay` is nothing but that on a stored run.
 
 mod conclude;
 mod import;
+pub mod live;
 mod recorder;
 
 pub use conclude::{Conclusion, Error as ConcludeError, conclude, conclude_timeline};

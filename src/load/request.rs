@@ -28,7 +28,7 @@ pub(super) struct Class {
     id_in_query: bool,
     kept_headers: HeaderMap,
     own_headers: HeaderMap,
-    statuses: Vec<u16>,
+    plan: RequestClass,
     pub(super) pattern: Option<Regex>,
 }
 
@@ -78,7 +78,7 @@ impl Class {
             id_in_query: class.id_in_query,
             kept_headers,
             own_headers,
-            statuses: class.expect_status.clone(),
+            plan: class.clone(),
             pattern,
         })
     }
@@ -119,6 +119,6 @@ impl Class {
 
     /// The status is one of those that are fine.
     pub(super) fn expects(&self, status: u16) -> bool {
-        self.statuses.contains(&status)
+        self.plan.accepts(status)
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 /// The first wait. A cut watch is resumed almost at once, because each millisecond is blindness.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The longest wait: an API server that restarts is found again within this.
-const LONGEST: Duration = Duration::from_secs(3);
+/// The longest wait: an API server that restarts is found again within this. Ten watches that ask
+/// once a second are no burden.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Doubling waits with jitter.
 #[derive(Debug)]

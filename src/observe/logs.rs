@@ -72,23 +72,9 @@ impl Followers {
             .collect()
     }
 
-    /// Looks for these request ids in all lines.
-    pub(super) fn expect(&self, ids: impl IntoIterator<Item = String>) {
-        self.marks.expect(ids);
-    }
-
-    /// How many of the ids each container's lines have named.
-    pub(super) fn found(&self) -> BTreeMap<String, usize> {
-        self.marks.found()
-    }
-
-    /// Ends the search.
-    pub(super) fn rest(&self) {
-        self.marks.rest();
-    }
-
-    fn look(&self, container: &str, text: &str) {
-        self.marks.look(container, text);
+    /// The request ids that lines name.
+    pub(super) const fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// The containers of ending pods whose log has not been read to its end.

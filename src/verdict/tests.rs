@@ -62,6 +62,7 @@ impl Bed {
                 text: String::new(),
             }),
         );
+        bed.push(20, EventKind::Phase(RunPhase::Finished));
         bed.findings.pods.push(pod("a"));
         bed
     }
@@ -179,6 +180,17 @@ fn a_clean_run_passes_with_its_exposure_and_bound() {
     let bound = verdict.bound.per_request.expect("requests were exposed");
     assert!((bound - 0.007_46).abs() < 1e-4, "{bound}");
     assert_eq!(status(&verdict, "maxOutboundFailures"), None, "no sidecar");
+}
+
+#[test]
+fn a_record_that_was_cut_off_cannot_pass() {
+    let mut bed = Bed::new();
+    bed.timeline
+        .events
+        .retain(|event| !matches!(event.kind, EventKind::Phase(RunPhase::Finished)));
+    let verdict = bed.judge(&Gates::default());
+    assert_eq!(verdict.outcome, Outcome::Inconclusive);
+    assert_eq!(verdict.reasons, ["the record ends before the run did"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Can the run itself be trusted (self-proof, interruption, steps)?
 
 use super::control::Control;
-use crate::evidence::{EventKind, Harness, RunPhase, Timeline};
+use crate::evidence::{EventKind, Harness, Origin, RunPhase, Timeline};
 
 /// Intended to real send, 99th percentile, beyond which the harness was too slow (design 6).
 const MAX_SLIP_P99: i64 = 5_000_000;
@@ -30,8 +30,22 @@ pub(super) fn reasons(timeline: &Timeline, control: &Control) -> Vec<String> {
             _ => {}
         }
     }
+    if timeline.run.origin == Origin::Live && !ended(timeline) {
+        reasons.push("the record ends before the run did".to_owned());
+    }
     reasons.dedup();
     reasons
+}
+
+/// A run that we drove says at its end that it ended; a crash or a full disk cuts that off.
+fn ended(timeline: &Timeline) -> bool {
+    let last = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::Phase(RunPhase::Finished | RunPhase::Interrupted)
+        )
+    };
+    timeline.events.iter().any(|event| last(&event.kind))
 }
 
 fn harness(health: &Harness) -> Vec<String> {

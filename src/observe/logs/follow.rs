@@ -186,7 +186,7 @@ impl Follower {
             self.mended(seen);
             if seen != Seen::Before {
                 new += 1;
-                self.followers.look(&self.container, &line.text);
+                self.followers.marks().look(&self.container, &line.text);
                 let raw = text.trim_end_matches(['\n', '\r']).to_owned();
                 self.sink.line(&self.pod, &self.container, raw).await;
             }

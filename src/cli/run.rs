@@ -1,0 +1,289 @@
+//! `lastwatch run SCENARIO`: drive a rollout under load and say what it dropped.
+
+mod consent;
+mod show;
+
+use super::replay::{self, ReportTo};
+use super::{Exit, Printer};
+use crate::cluster::{self, Cluster, Reach};
+use crate::disrupt::{self, Outcome, PreflightError, UndoReport};
+use crate::run::live::{self, Ended, Halt, LiveRun};
+use crate::scenario::{self, LoadFrom, Plan};
+use crate::task::{Panics, Shutdown};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Drive a rollout under load and say what it dropped; exits by the verdict
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The scenario
+    scenario: PathBuf,
+    /// The kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod's own account]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context [default: its current one]
+    #[arg(long)]
+    context: Option<String>,
+    /// The target's namespace [default: the scenario's, else the context's]
+    #[arg(long, short)]
+    namespace: Option<String>,
+    /// Read everything, change nothing, print what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Agree beforehand to the disruption and to requests that change something
+    #[arg(long, short)]
+    yes: bool,
+    /// Agree to a target that looks like production
+    #[arg(long)]
+    yes_production: bool,
+    /// Also write the report in a format (terminal, json, junit, markdown) to a file; `-` is stdout
+    #[arg(long = "report", value_name = "FORMAT=FILE")]
+    reports: Vec<ReportTo>,
+    /// The run's directory [default: runs/ID]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Why a run could not begin; each has its exit code.
+#[derive(Debug, thiserror::Error)]
+enum Unable {
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    #[error(
+        "`load.from: {from}` sends from inside the cluster, and this is no pod of it\n\
+         hint: run lastwatch as the Job of `manifests/cluster/job.yaml`, or use `load.from: local`"
+    )]
+    NotInside { from: &'static str },
+    #[error("`{}` holds a run already\nhint: choose another directory with `--out`", path.display())]
+    Taken { path: PathBuf },
+    #[error("failed to listen to signals")]
+    Signals(#[source] std::io::Error),
+}
+
+impl Unable {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Preflight(error) if error.is_usage() => Exit::Usage,
+            Self::Cluster(_) | Self::Preflight(_) | Self::NotInside { .. } => Exit::Unavailable,
+            Self::Taken { .. } => Exit::Usage,
+            Self::Signals(_) => Exit::Internal,
+        }
+    }
+}
+
+pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
+    let plan = match scenario::read(&args.scenario, &|name| std::env::var(name).ok()) {
+        Ok(plan) => plan,
+        Err(faults) => {
+            printer.say(&faults.to_string());
+            return Exit::Usage;
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.error(&error);
+            return Exit::Internal;
+        }
+    };
+    let exit = runtime.block_on(on_cluster(args, plan, printer));
+    // Whoever still waits for the network is not waited for.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn on_cluster(args: &RunArgs, plan: Plan, printer: Printer) -> Exit {
+    match prepare(args, plan, printer).await {
+        Err(unable) => {
+            printer.error(&unable);
+            unable.exit()
+        }
+        Ok(run) => go(args, run, printer).await,
+    }
+}
+
+/// Everything up to the first change: reads only.
+async fn prepare(args: &RunArgs, plan: Plan, printer: Printer) -> Result<LiveRun, Unable> {
+    let reach = Reach {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        namespace: args.namespace.clone().or(plan.target.namespace.clone()),
+    };
+    let cluster = Cluster::connect(&reach).await?;
+    let pod = std::env::var("KUBERNETES_SERVICE_HOST")
+        .ok()
+        .and_then(|_| std::env::var("HOSTNAME").ok());
+    match plan.load.from {
+        LoadFrom::Local => {}
+        LoadFrom::Pod if pod.is_none() => return Err(Unable::NotInside { from: "pod" }),
+        LoadFrom::MeshedPod if pod.is_none() => {
+            return Err(Unable::NotInside { from: "meshed-pod" });
+        }
+        LoadFrom::Pod | LoadFrom::MeshedPod => {}
+    }
+    let id = new_id(&plan.name);
+    let directory = directory(args, &id);
+    if directory.join("run.json").exists() {
+        return Err(Unable::Taken { path: directory });
+    }
+    let preflight = disrupt::preflight(&cluster, &plan, &id, args.yes_production).await?;
+    for note in &preflight.notes {
+        printer.say(&format!("note: {note}"));
+    }
+    Ok(LiveRun {
+        id,
+        directory,
+        argv: std::env::args().collect(),
+        plan,
+        cluster,
+        target: preflight.target,
+        pod,
+    })
+}
+
+/// Where the run is kept.
+fn directory(args: &RunArgs, id: &str) -> PathBuf {
+    match &args.out {
+        Some(out) => out.clone(),
+        None => Path::new("runs").join(id),
+    }
+}
+
+/// `20261124-172500-rolling-restart-ab12`: in the order of time, readable, and unlike any other.
+fn new_id(scenario: &str) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    let suffix: u16 = rand::random();
+    format!("{now}-{scenario}-{suffix:04x}")
+}
+
+async fn go(args: &RunArgs, run: LiveRun, printer: Printer) -> Exit {
+    if args.dry_run {
+        let told = disrupt::dry_run(&run.cluster, &run.plan, &run.target);
+        printer.data(&told);
+        return Exit::Pass;
+    }
+    if !consent::given(&run, args.yes, printer) {
+        return Exit::Usage;
+    }
+    let shutdown = match Shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            let unable = Unable::Signals(error);
+            printer.error(&unable);
+            return unable.exit();
+        }
+    };
+    printer.say(&show::opening(&run));
+    let directory = run.directory.clone();
+    let (progress_tx, progress_rx) = tokio::sync::watch::channel(live::Progress::default());
+    let panics = Panics::listen();
+    let driving = live::drive(run, &shutdown, &panics, progress_tx);
+    let showing = show::progress(progress_rx, printer);
+    tokio::select! {
+        biased;
+        () = shutdown.abort.cancelled() => {
+            printer.say(&format!(
+                "left at once; what was changed is still changed\n\
+                 hint: put it back with `lastwatch restore {}`",
+                directory.display()
+            ));
+            Exit::Interrupted
+        }
+        (ended, ()) = async { tokio::join!(driving, showing) } => match ended {
+            Ok(ended) => conclude(args, &ended, printer),
+            Err(error) => not_begun(&error, printer),
+        },
+    }
+}
+
+fn not_begun(error: &live::Error, printer: Printer) -> Exit {
+    printer.error(error);
+    if let live::Error::NotBegun { undo, .. } = error
+        && !undo.is_clean()
+    {
+        printer.say(&undo.to_string());
+    }
+    match error {
+        live::Error::Record(_) => Exit::Internal,
+        live::Error::Open(_) | live::Error::NotBegun { .. } => Exit::Unavailable,
+    }
+}
+
+/// Tells how it ended, what was put back, and the verdict.
+fn conclude(args: &RunArgs, ended: &Ended, printer: Printer) -> Exit {
+    let broken = tell_ending(ended, printer);
+    let verdict = match &ended.conclusion {
+        Ok(conclusion) => {
+            if let Err(error) = replay::tell(&conclusion.report, &args.reports, printer) {
+                printer.error(&error);
+                return Exit::Internal;
+            }
+            Some(conclusion.report.verdict)
+        }
+        Err(error) => {
+            printer.error(error);
+            None
+        }
+    };
+    printer.say(&format!(
+        "the record is in {}",
+        ended.directory.path().display()
+    ));
+    match (&ended.halt, verdict) {
+        (Some(Halt::Interrupted), _) => Exit::Interrupted,
+        (_, Some(verdict)) if !broken => replay::verdict_exit(verdict),
+        _ => Exit::Internal,
+    }
+}
+
+/// Says what went wrong and what was put back; `true` when the verdict cannot stand for the run.
+fn tell_ending(ended: &Ended, printer: Printer) -> bool {
+    if let Some(halt) = &ended.halt {
+        printer.say(&format!(
+            "{halt}; the report is about what was seen until then"
+        ));
+    }
+    if let Err(error) = &ended.recorded {
+        printer.error(error);
+        printer.say("hint: free some space or choose another disk with `--out`");
+    }
+    if let Err(error) = &ended.stored {
+        printer.error(error);
+    }
+    if !ended.undo.items.is_empty() || !ended.undo.notes.is_empty() {
+        printer.say(&ended.undo.to_string());
+    }
+    if failed_to_undo(&ended.undo) {
+        printer.say(&format!(
+            "hint: try again with `lastwatch restore {}`",
+            ended.directory.path().display()
+        ));
+    }
+    let unusable = matches!(
+        ended.halt,
+        Some(Halt::Panicked(_) | Halt::Unrecorded | Halt::LockLost(_))
+    );
+    unusable || ended.recorded.is_err() || ended.stored.is_err() || failed_to_undo(&ended.undo)
+}
+
+fn failed_to_undo(undo: &UndoReport) -> bool {
+    undo.items
+        .iter()
+        .any(|item| matches!(item.outcome, Outcome::Failed { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_id_sorts_by_time_and_names_its_scenario() {
+        let id = new_id("rolling-restart");
+        let (stamp, rest) = id.split_at(15);
+        assert_eq!(stamp.as_bytes()[8], b'-');
+        assert!(rest.starts_with("-rolling-restart-"), "{id}");
+        assert_ne!(id, new_id("rolling-restart"));
+    }
+}

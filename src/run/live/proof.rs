@@ -1,0 +1,185 @@
+//! Would this run see what it is to judge (design 6, self-proof)?
+//!
+//! Before anything is disturbed: the target answers, a refused connect is seen as refused, marked
+//! requests are found in the logs that the scenario needs, the watches deliver, the API server's
+//! clock is bounded. What fails here is a fault in the record, which makes the run INCONCLUSIVE.
+
+use super::error::Obstacle;
+use crate::evidence::{EventKind, EventSink, Harness, Source};
+use crate::load::{self, LoadConfig, LoadTarget, Marked};
+use crate::observe::Observers;
+use crate::scenario::Plan;
+use crate::task::wait_until;
+use std::time::Duration;
+
+/// Marked requests that are sent.
+const MARKED: usize = 10;
+
+/// Attempts to find anybody at the target's address.
+const ATTEMPTS: usize = 3;
+
+/// Patience with one of them.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Patience with the lines of the marked requests: Envoy flushes its access log once a second.
+const LINES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Patience with log streams to open and clocks to be compared.
+const STREAMS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Timed calls without which the API server's clock is not bounded.
+const TIMED_CALLS: u64 = 20;
+
+/// The container whose log names every request.
+const SIDECAR: &str = "istio-proxy";
+
+/// Somebody listens at the target's address; a refusal is an answer too.
+pub(super) async fn answers(target: &LoadTarget, url: bool) -> Result<(), Obstacle> {
+    let mut last = String::new();
+    for _ in 0..ATTEMPTS {
+        let connect = tokio::net::TcpStream::connect(target.to_string());
+        match tokio::time::timeout(ATTEMPT_PATIENCE, connect).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                return Ok(());
+            }
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => last = format!("no answer within {ATTEMPT_PATIENCE:?}"),
+        }
+    }
+    Err(no_answer(target, url, last))
+}
+
+fn no_answer(target: &LoadTarget, url: bool, last: String) -> Obstacle {
+    Obstacle::NoAnswer {
+        address: target.to_string(),
+        last,
+        hint: if url {
+            "is `target.url` right, and can this machine reach it?"
+        } else {
+            "a Service's address works only inside its cluster: run lastwatch there as a Job \
+             (`manifests/cluster/`), or name an address that works here with `target.url`"
+        },
+    }
+}
+
+/// Carries out the self-proof and records its result; gives the faults.
+pub(super) async fn prove(
+    plan: &Plan,
+    config: &LoadConfig,
+    observers: &Observers,
+    sink: &EventSink,
+) -> Result<Vec<String>, Obstacle> {
+    let mut harness = load::prove(config).await?;
+    harness.faults.extend(streams(plan, observers).await);
+    harness
+        .faults
+        .extend(marked(plan, config, observers, sink).await?);
+    harness.faults.extend(clock(observers).await);
+    let faults = harness.faults.clone();
+    let harness = Harness {
+        scope: "proof".to_owned(),
+        ..harness
+    };
+    sink.now(Source::Run, EventKind::Harness(harness));
+    Ok(faults)
+}
+
+/// The logs that the scenario needs are being followed, in every pod that is ready.
+async fn streams(plan: &Plan, observers: &Observers) -> Option<String> {
+    let missing = || {
+        let followed = observers.followed();
+        let ready = observers.book().all().into_iter().filter(|pod| pod.ready);
+        let needed = ready.flat_map(|pod| {
+            let logs = plan.observe.logs.iter();
+            let own = logs.filter(|name| pod.container(name).is_some());
+            own.map(|name| format!("{}/{name}", pod.name))
+                .collect::<Vec<_>>()
+        });
+        needed
+            .filter(|log| !followed.contains(log))
+            .collect::<Vec<_>>()
+    };
+    let waited = wait_until(
+        "following the logs",
+        STREAMS_PATIENCE,
+        Duration::from_millis(100),
+        || async {
+            let missing = missing();
+            if missing.is_empty() {
+                Ok(())
+            } else {
+                Err(missing.join(", "))
+            }
+        },
+    );
+    let error = waited.await.err()?;
+    Some(format!("logs: these are not followed: {}", error.last))
+}
+
+/// Marked requests are answered, and named in the log of each sidecar that the scenario needs. An
+/// app need not log its requests, so its silence is no fault.
+async fn marked(
+    plan: &Plan,
+    config: &LoadConfig,
+    observers: &Observers,
+    sink: &EventSink,
+) -> Result<Option<String>, Obstacle> {
+    observers.begin_marks();
+    let marked = load::send_marked(config, sink.clock(), MARKED).await?;
+    if !marked.is_empty() && marked.iter().all(|one| one.status.is_none()) {
+        let last = format!("none of {MARKED} requests was answered");
+        return Err(no_answer(&config.target, plan.target.url.is_some(), last));
+    }
+    let fault = found(plan, observers, &marked).await;
+    observers.end_marks();
+    Ok(fault)
+}
+
+async fn found(plan: &Plan, observers: &Observers, marked: &[Marked]) -> Option<String> {
+    let answered: Vec<&Marked> = marked.iter().filter(|one| one.status.is_some()).collect();
+    let sidecar = plan.observe.logs.iter().any(|name| name == SIDECAR)
+        && observers.book().all().iter().any(|pod| pod.sidecar);
+    if !sidecar {
+        return None;
+    }
+    let ids: Vec<String> = answered.iter().map(|one| one.id.clone()).collect();
+    let waited = wait_until(
+        "finding the marked requests",
+        LINES_PATIENCE,
+        Duration::from_millis(100),
+        || async {
+            match observers.marks_found(SIDECAR, &ids) {
+                found if found >= ids.len() => Ok(()),
+                found => Err(found.to_string()),
+            }
+        },
+    );
+    let error = waited.await.err()?;
+    Some(format!(
+        "marked-requests: {} of {} were found in the logs of `{SIDECAR}`; \
+         is its access log switched on (`accessLogFile: /dev/stdout`)?",
+        error.last,
+        ids.len()
+    ))
+}
+
+/// Enough of our calls carried the API server's time.
+async fn clock(observers: &Observers) -> Option<String> {
+    let timed = wait_until(
+        "comparing clocks",
+        STREAMS_PATIENCE,
+        Duration::from_millis(100),
+        || async {
+            match observers.timed() {
+                timed if timed >= TIMED_CALLS => Ok(()),
+                timed => Err(timed.to_string()),
+            }
+        },
+    );
+    let error = timed.await.err()?;
+    Some(format!(
+        "clock: {} of {TIMED_CALLS} calls told the API server's time, so its clock is not bounded",
+        error.last
+    ))
+}

@@ -1,0 +1,327 @@
+//! A cluster without nodes: the lab's API server, objects as a healthy workload has them, an HTTP
+//! server of this process behind its Service, and logs that a test writes.
+
+use futures::StreamExt;
+use lastwatch::lab::api::{Api, LogRequest, LogSource, LogStream, Server, User};
+use lastwatch::lab::store::{Status, Store};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const NAMESPACE: &str = "shop";
+
+/// The lines of every container, with their stamps.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs(watch::Sender<Vec<String>>);
+
+impl Logs {
+    pub(crate) fn write(&self, text: &str) {
+        let stamp = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.9fZ");
+        self.0
+            .send_modify(|lines| lines.push(format!("{stamp} {text}\n")));
+    }
+}
+
+impl LogSource for Logs {
+    fn open(&self, request: LogRequest) -> Result<LogStream, Status> {
+        let since = request.since_time.map(|since| since.to_string());
+        let lines = self.0.subscribe();
+        let stream = futures::stream::unfold((lines, 0), |(mut lines, sent)| async move {
+            let fresh = lines.wait_for(|all| all.len() > sent).await.ok()?.clone();
+            let count = fresh.len();
+            Some((fresh[sent..].to_vec(), (lines, count)))
+        });
+        let wanted =
+            move |line: &String| since.as_ref().is_none_or(|since| line[..19] >= since[..19]);
+        let lines = stream.flat_map(futures::stream::iter);
+        let kept = lines.filter(move |line| std::future::ready(wanted(line)));
+        Ok(Box::pin(kept.map(|line| Ok(line.into_bytes().into()))))
+    }
+}
+
+/// The cluster; it ends with this value.
+pub(crate) struct Practice {
+    pub(crate) api: Arc<Api>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) logs: Logs,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) token: String,
+    app: u16,
+    server: String,
+    stop: CancellationToken,
+    _runtime: Runtime,
+}
+
+impl Drop for Practice {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Practice {
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let store = Store::new();
+        let logs = Logs(watch::Sender::default());
+        let api = Api::new(Arc::clone(&store), logs.clone());
+        let stop = CancellationToken::new();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let server = runtime
+            .block_on(Server::bind(Arc::clone(&api), any))
+            .unwrap();
+        let address = format!("http://{}", server.address());
+        runtime.spawn(server.run(stop.clone()));
+        let app = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = app.local_addr().unwrap().port();
+        runtime.spawn(serve(app));
+        let token = api.issue_token(User::admin());
+        let practice = Self {
+            api,
+            store,
+            logs,
+            folder: tempfile::tempdir().unwrap(),
+            token,
+            app: port,
+            server: address,
+            stop,
+            _runtime: runtime,
+        };
+        practice.populate();
+        practice.write_kubeconfig(&practice.token);
+        practice.logs.write("listening");
+        practice
+    }
+
+    /// A Deployment of two ready pods and its Service, as controllers and kubelet would leave them.
+    fn populate(&self) {
+        self.create("namespaces", json!({"metadata": {"name": NAMESPACE}}));
+        let labels = json!({"app": "demo"});
+        let template = json!({
+            "metadata": {"labels": labels},
+            "spec": {"containers": [
+                {"name": "app", "image": "app", "ports": [{"containerPort": self.app}]},
+            ]},
+        });
+        let deployment = self.create(
+            "deployments",
+            json!({
+                "metadata": {"name": "demo", "namespace": NAMESPACE},
+                "spec": {
+                    "replicas": 2, "selector": {"matchLabels": labels}, "template": template,
+                },
+            }),
+        );
+        self.status(
+            "deployments",
+            "demo",
+            json!({
+                "observedGeneration": deployment["metadata"]["generation"], "replicas": 2,
+                "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2,
+            }),
+        );
+        let set = self.create(
+            "replicasets",
+            json!({
+                "metadata": {
+                    "name": "demo-1", "namespace": NAMESPACE, "labels": labels,
+                    "ownerReferences": [owner("Deployment", &deployment)],
+                },
+                "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": template},
+            }),
+        );
+        for name in ["demo-1-a", "demo-1-b"] {
+            self.create(
+                "pods",
+                json!({
+                    "metadata": {
+                        "name": name, "namespace": NAMESPACE, "labels": labels,
+                        "ownerReferences": [owner("ReplicaSet", &set)],
+                    },
+                    "spec": {"nodeName": "node1", "containers": template["spec"]["containers"]},
+                }),
+            );
+            self.status(
+                "pods",
+                name,
+                json!({
+                    "phase": "Running", "podIP": "127.0.0.1",
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "containerStatuses": [{
+                        "name": "app", "ready": true, "restartCount": 0,
+                        "state": {"running": {"startedAt": "2026-11-24T17:00:00Z"}},
+                    }],
+                }),
+            );
+        }
+        self.create(
+            "services",
+            json!({
+                "metadata": {"name": "demo", "namespace": NAMESPACE},
+                "spec": {
+                    "clusterIP": "127.0.0.1", "selector": labels,
+                    "ports": [{"port": self.app, "targetPort": self.app, "protocol": "TCP"}],
+                },
+            }),
+        );
+    }
+
+    fn create(&self, resource: &str, object: Value) -> Arc<Value> {
+        self.store
+            .create(resource, object)
+            .unwrap_or_else(|error| panic!("{resource}: {error:?}"))
+    }
+
+    fn status(&self, resource: &str, name: &str, status: Value) {
+        let set = |object: &mut Value| {
+            object["status"] = status;
+            Ok(())
+        };
+        self.store
+            .update(resource, Some(NAMESPACE), name, set)
+            .unwrap();
+    }
+
+    /// Changes a pod in a way that means nothing.
+    pub(crate) fn touch(&self, pod: &str) {
+        let touch = |object: &mut Value| {
+            object["metadata"]["annotations"] = json!({"touched": "yes"});
+            Ok(())
+        };
+        self.store
+            .update("pods", Some(NAMESPACE), pod, touch)
+            .unwrap();
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    pub(crate) fn write_kubeconfig(&self, token: &str) {
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "practice",
+            "clusters": [{"name": "c", "cluster": {"server": self.server}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+            "contexts": [{
+                "name": "practice", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE},
+            }],
+        });
+        std::fs::write(self.kubeconfig(), text.to_string()).unwrap();
+    }
+
+    /// Writes a scenario with these steps and further fields of `spec`.
+    pub(crate) fn scenario(&self, steps: &str, more: &str) -> PathBuf {
+        let path = self.folder.path().join("scenario.yaml");
+        let text = format!(
+            "apiVersion: lastwatch.dev/v1alpha1
+kind: Scenario
+metadata: {{name: practice}}
+spec:
+  target: {{workload: deployment/demo, service: demo}}
+  load:
+    rate: 50/s
+    requests: [{{name: fast, path: /, timeout: 1s}}]
+    baseline: 1s
+    settle: 3s
+  steps: {steps}
+{more}"
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn run_directory(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    /// `lastwatch run SCENARIO` against this cluster.
+    pub(crate) fn command(&self, scenario: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
+        command
+            .arg("run")
+            .arg(scenario)
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .arg("--out")
+            .arg(self.run_directory());
+        command
+    }
+
+    /// The events of the run so far.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.run_directory().join("events.jsonl"));
+        let text = text.unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Waits until the run has recorded an event that fits.
+    pub(crate) fn wait_for_event(&self, what: &str, fits: impl Fn(&Value) -> bool) {
+        for _ in 0..600 {
+            if self.events().iter().any(&fits) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no {what} within 30 s; recorded: {:#?}", self.events());
+    }
+
+    pub(crate) fn blind(&self, what: &str) -> Vec<Value> {
+        let events = self.events().into_iter();
+        let blind = events.map(|event| event["kind"]["blind"].clone());
+        blind.filter(|blind| blind["what"] == what).collect()
+    }
+
+    pub(crate) fn report(&self) -> Value {
+        let text = std::fs::read_to_string(self.run_directory().join("report.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+fn owner(kind: &str, object: &Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": kind, "controller": true,
+        "name": object["metadata"]["name"], "uid": object["metadata"]["uid"],
+    })
+}
+
+/// Answers every request with 200 and keeps connections.
+async fn serve(listener: TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            let mut chunk = [0; 1024];
+            while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+                head.extend_from_slice(&chunk[..read]);
+                if head.ends_with(b"\r\n\r\n") {
+                    let close = head
+                        .windows(17)
+                        .any(|part| part.eq_ignore_ascii_case(b"connection: close"));
+                    head.clear();
+                    let answer =
+                        b"HTTP/1.1 200 OK\r\nx-pod-name: demo-1-a\r\ncontent-length: 2\r\n\r\nok";
+                    if stream.write_all(answer).await.is_err() || close {
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// What a command printed, for messages.
+pub(crate) fn shown(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
