@@ -25,6 +25,29 @@ pub(super) struct ReportTo {
     file: PathBuf,
 }
 
+impl ReportTo {
+    /// The same for a process in another folder.
+    pub(super) fn absolute(&self) -> std::io::Result<Self> {
+        let file = match self.file.to_str() {
+            Some("-") => self.file.clone(),
+            _ => std::path::absolute(&self.file)?,
+        };
+        let format = self.format;
+        Ok(Self { format, file })
+    }
+}
+
+impl std::fmt::Display for ReportTo {
+    /// As it was typed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = Format::ALL
+            .iter()
+            .find(|(_, format)| *format == self.format);
+        let name = known.map_or("", |(name, _)| name);
+        write!(f, "{name}={}", self.file.display())
+    }
+}
+
 impl std::str::FromStr for ReportTo {
     type Err = String;
 

@@ -1,6 +1,7 @@
 //! `lastwatch run SCENARIO`: drive a rollout under load and say what it dropped.
 
 mod consent;
+mod lab;
 mod show;
 
 use super::replay::{self, ReportTo};
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 pub(super) struct RunArgs {
     /// The scenario
     scenario: PathBuf,
+    /// Practise on the embedded lab instead of a cluster
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    lab: bool,
     /// The kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod's own account]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -88,7 +92,11 @@ pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
             return Exit::Internal;
         }
     };
-    let exit = runtime.block_on(on_cluster(args, plan, printer));
+    let exit = if args.lab {
+        runtime.block_on(lab::run(args, &plan, printer))
+    } else {
+        runtime.block_on(on_cluster(args, plan, printer))
+    };
     // Whoever still waits for the network is not waited for.
     runtime.shutdown_background();
     exit
