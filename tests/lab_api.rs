@@ -1,6 +1,7 @@
 //! The lab's API server and controllers, met as a client meets them: through `kube` and `kubectl`.
 //!
-//! The nodes are imitated here (`cluster.rs`); the real ones have tests of their own.
+//! The nodes are imitated (`cluster.rs`), but for `lab_up.rs`, which holds the whole lab against
+//! what was recorded on a real cluster.
 
 #![expect(clippy::unwrap_used, reason = "a panic is a test's failure report")]
 
@@ -12,5 +13,9 @@ mod cluster;
 mod faults;
 #[path = "lab_api/kubectl.rs"]
 mod kubectl;
+#[path = "lab_api/lab_up.rs"]
+mod lab_up;
+#[path = "lab_api/program.rs"]
+mod program;
 #[path = "lab_api/rollout.rs"]
 mod rollout;

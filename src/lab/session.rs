@@ -58,6 +58,8 @@ pub(crate) enum News {
         address: std::net::SocketAddr,
         /// The administrator's bearer token.
         token: String,
+        /// The API server's certificate, in PEM.
+        certificate: String,
     },
     /// The manifests are applied and what they ask for is there.
     Ready {

@@ -63,14 +63,13 @@ pub fn kubeconfig(address: SocketAddr, certificate: &str, token: &str) -> String
         "tls-server-name": NAME,
         "certificate-authority-data": base64(certificate.as_bytes()),
     });
-    let context =
-        json!({"cluster": "lastwatch-lab", "user": "lastwatch-lab", "namespace": "default"});
+    let context = json!({"cluster": "lastwatch-lab", "user": "admin", "namespace": "default"});
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "lastwatch-lab",
         "clusters": [{"name": "lastwatch-lab", "cluster": cluster}],
-        "users": [{"name": "lastwatch-lab", "user": {"token": token}}],
+        "users": [{"name": "admin", "user": {"token": token}}],
         "contexts": [{"name": "lastwatch-lab", "context": context}],
     });
     format!("{config:#}\n")

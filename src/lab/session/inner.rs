@@ -77,6 +77,7 @@ async fn run(folder: &Path) -> Fallible<()> {
     };
     let server = Server::bind(api, SocketAddr::new(IpAddr::V4(ip), port)).await?;
     let address = server.address();
+    let certificate = server.certificate();
     let stop = CancellationToken::new();
     let mut scope = Scope::new(&stop);
     let serving = stop.clone();
@@ -89,7 +90,11 @@ async fn run(folder: &Path) -> Fallible<()> {
         failing("relay", relay::inside(&socket, address).await)
     });
     controllers::start(&store, &mut scope);
-    tell(&News::Serving { address, token });
+    tell(&News::Serving {
+        address,
+        token,
+        certificate,
+    });
     let bin = link_program(folder)?;
     let parts = Parts {
         order: &order,

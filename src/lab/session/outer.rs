@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::{LabOrder, News, relay};
+use crate::lab::api::kubeconfig;
 use crate::lab::node::program;
 use crate::scenario::LabPlan;
 use std::io;
@@ -136,8 +137,13 @@ impl Session {
         let client = loop {
             match next(&mut news).await? {
                 News::Inner { pid } => inner = pid,
-                News::Serving { address, token } => {
-                    relay = Some(open_relay(place.path(), address, &token).await?);
+                News::Serving {
+                    address,
+                    token,
+                    certificate,
+                } => {
+                    let pass = |address| kubeconfig(address, &certificate, &token);
+                    relay = Some(open_relay(place.path(), address, pass).await?);
                 }
                 News::Forbidden { text } => {
                     return Err(Error::Failed(format!("{FORBIDDEN}{text}")));
@@ -230,14 +236,14 @@ async fn next(news: &mut Lines<BufReader<ChildStdout>>) -> Result<News, Error> {
 async fn open_relay(
     folder: &Path,
     inside: SocketAddr,
-    token: &str,
+    pass: impl Fn(SocketAddr) -> String,
 ) -> Result<JoinHandle<()>, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(Error::Folder)?;
     let outside = listener.local_addr().map_err(Error::Folder)?;
     for (file, address) in [("kubeconfig-inside", inside), ("kubeconfig", outside)] {
-        std::fs::write(folder.join(file), kubeconfig(address, token)).map_err(Error::Folder)?;
+        std::fs::write(folder.join(file), pass(address)).map_err(Error::Folder)?;
     }
     let socket = folder.join("api.sock");
     Ok(tokio::spawn(async move {
@@ -245,19 +251,4 @@ async fn open_relay(
             tracing::warn!(%error, "the lab's API cannot be reached from outside any more");
         }
     }))
-}
-
-fn kubeconfig(address: SocketAddr, token: &str) -> String {
-    let config = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "lastwatch-lab",
-        "clusters": [{"name": "lastwatch-lab", "cluster": {"server": format!("http://{address}")}}],
-        "users": [{"name": "admin", "user": {"token": token}}],
-        "contexts": [{
-            "name": "lastwatch-lab",
-            "context": {"cluster": "lastwatch-lab", "user": "admin", "namespace": "default"},
-        }],
-    });
-    serde_json::to_string_pretty(&config).expect("a kubeconfig is plain data")
 }
