@@ -67,16 +67,18 @@ pub struct Summary {
     pub harness: Harness,
 }
 
-/// By the highest rate of the plan, at most one a core.
-fn worker_count(plan: &LoadPlan) -> usize {
-    let highest = plan
-        .stages
-        .iter()
-        .map(|stage| stage.rate)
-        .fold(0.0, f64::max);
-    let wanted = (highest / RATE_PER_WORKER).ceil().max(1.0);
+/// By the highest rate of the plan, at most one a core, and never one that would have no kept
+/// connection to work with.
+fn worker_count(plan: &LoadPlan, wanted: Option<usize>) -> usize {
+    let rates = plan.stages.iter().map(|stage| stage.rate);
+    let by_rate = (rates.fold(0.0, f64::max) / RATE_PER_WORKER).ceil() as usize;
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    (wanted as usize).min(cores)
+    let count = wanted.unwrap_or(by_rate.min(cores)).max(1);
+    if plan.connections.new < 1.0 {
+        count.min(plan.connections.pool.max(1))
+    } else {
+        count
+    }
 }
 
 impl Generator {
@@ -85,10 +87,7 @@ impl Generator {
     /// and totals at the end. The sink is never waited for.
     pub fn start(config: LoadConfig, sink: EventSink) -> Result<Self, Error> {
         host::raise_file_limit();
-        let lanes = config
-            .workers
-            .unwrap_or_else(|| worker_count(&config.plan))
-            .max(1);
+        let lanes = worker_count(&config.plan, config.workers);
         let common = Arc::new(Common::new(&config, sink)?);
         let stop = CancellationToken::new();
         // Until everything runs, a failure stops what has been started.

@@ -228,7 +228,7 @@ impl Lane {
             .enable_all()
             .event_interval(TASKS_BETWEEN_LOOKS)
             .build()?;
-        runtime.block_on(async {
+        let worked = runtime.block_on(async {
             let sweeper = tokio::spawn(Arc::clone(self).sweep());
             self.work(schedule, mix, begin, stop).await?;
             // The slack covers a machine too busy to fire the timers on time.
@@ -236,7 +236,10 @@ impl Lane {
             let _ = tokio::time::timeout(bound, self.drain()).await;
             sweeper.abort();
             Ok(())
-        })
+        });
+        // A look-up that hangs in the system's resolver must not hold up the end.
+        runtime.shutdown_background();
+        worked
     }
 }
 

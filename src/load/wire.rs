@@ -90,22 +90,31 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What the kernel knows of an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    /// Nothing has arrived.
+    Fresh,
+    /// The peer's close has arrived, or what else makes it unusable.
+    Spent,
+    /// Bytes have arrived that only TLS can tell: a session ticket, or its close.
+    Unread,
+}
+
 impl Stream {
-    /// The peer's close, or what else makes an idle connection unusable, has arrived.
-    fn spent(&self) -> bool {
-        let (tcp, plain) = match self {
-            Self::Plain(tcp) => (tcp, true),
-            Self::Tls(tls) => (tls.get_ref().0, false),
+    fn idle(&self) -> Idle {
+        let (tcp, unasked) = match self {
+            Self::Plain(tcp) => (tcp, Idle::Spent),
+            Self::Tls(tls) => (tls.get_ref().0, Idle::Unread),
         };
         let mut byte = [MaybeUninit::uninit()];
         match SockRef::from(tcp).peek(&mut byte) {
-            Ok(0) => true,
-            // Plain HTTP says nothing unasked; TLS may (a session ticket, or its close).
-            Ok(_) => plain,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ),
+            Ok(0) => Idle::Spent,
+            Ok(_) => unasked,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Idle::Fresh,
+                _ => Idle::Spent,
+            },
         }
     }
 }
@@ -177,11 +186,19 @@ impl AsyncWrite for Wire {
         let this = &mut *self;
         let mut seen = this.sight.seen();
         if seen.look_first {
-            if this.stream.spent() {
-                seen.closed_before = true;
-                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            match this.stream.idle() {
+                Idle::Fresh => seen.look_first = false,
+                Idle::Spent => {
+                    seen.closed_before = true;
+                    return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+                }
+                Idle::Unread => {
+                    // The library reads before it writes: once the runtime has heard of these
+                    // bytes they are read, and the next look finds them gone.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
-            seen.look_first = false;
         }
         let polled = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),

@@ -143,7 +143,8 @@ async fn two_workers_share_the_schedule_and_the_pool() {
     let mut config = config(server.address, kept(plan(200.0, 100), 3));
     config.workers = Some(2);
     let outcomes = run(config, 100).await;
-    assert_eq!(outcomes.summary.ok, 100);
+    let ok = outcomes.summary.ok;
+    assert_eq!(ok + outcomes.summary.dropped, 100);
     let new: u64 = outcomes
         .summary
         .latency
@@ -151,9 +152,10 @@ async fn two_workers_share_the_schedule_and_the_pool() {
         .filter(|one| one.connection == crate::evidence::ConnectionKind::New)
         .map(|one| one.count)
         .sum();
-    assert_eq!(new, 3);
+    // A burst may open some that there is no room to keep.
+    assert!(new >= 3, "{new}");
     let counts = outcomes.counts();
-    assert_eq!(counts.iter().map(|count| count.ok).sum::<u64>(), 100);
+    assert_eq!(counts.iter().map(|count| count.ok).sum::<u64>(), ok);
     for count in counts {
         assert_eq!(count.pod.as_deref(), Some("pod-a"));
         assert!(count.latest_sent >= Some(count.bucket), "{count:?}");

@@ -1,6 +1,7 @@
 //! Is an `https` target asked as well as a plain one?
 
 use super::super::carry::{Carried, Hold, Trace, Way, attempt};
+use super::super::exchange::{Link, Unanswered};
 use super::super::lane::{Common, Lane};
 use super::super::tls::connector_with;
 use super::{config, plan};
@@ -47,27 +48,30 @@ async fn server() -> (SocketAddr, CertificateDer<'static>) {
     (address, cert.der().clone())
 }
 
-/// One request to `address` by a client that trusts `roots`.
-async fn ask(address: SocketAddr, roots: RootCertStore) -> (Trace, Carried) {
+/// A client of `address` that trusts `certificate`.
+fn client(address: SocketAddr, certificate: CertificateDer<'static>) -> Lane {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("a certificate");
     let config = config(address, plan(1.0, 1));
     let (sink, _fact_rx) = EventSink::new(RunClock::start());
     let mut common = Common::new(&config, sink).expect("it is valid");
-    common.dialer = common
-        .dialer
-        .trusting(connector_with(roots).expect("roots"));
-    let lane = Lane::new(Arc::new(common), &config, 0, 1);
+    let connector = connector_with(roots).expect("roots");
+    common.dialer = common.dialer.trusting(connector);
+    Lane::new(Arc::new(common), &config, 0, 1)
+}
+
+/// One request on a connection of its own.
+async fn ask(lane: &Lane) -> (Trace, Carried) {
     let (mut trace, mut hold) = (Trace::new(), Hold::default());
     let class = &lane.classes[0];
-    let carried = attempt(&lane, class, lane.new_id(), Way::Own, &mut trace, &mut hold).await;
+    let carried = attempt(lane, class, lane.new_id(), Way::Own, &mut trace, &mut hold).await;
     (trace, carried)
 }
 
 #[tokio::test]
 async fn a_trusted_server_is_asked_over_tls() {
     let (address, certificate) = server().await;
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).expect("a certificate");
-    let (trace, carried) = ask(address, roots).await;
+    let (trace, carried) = ask(&client(address, certificate)).await;
     assert!(matches!(carried, Carried::Answered));
     assert_eq!(trace.answer.expect("it came").body, b"hello");
 }
@@ -76,13 +80,28 @@ async fn a_trusted_server_is_asked_over_tls() {
 async fn a_server_that_is_not_trusted_fails_in_tls() {
     let (address, _) = server().await;
     let (_, other) = server().await;
-    let mut roots = RootCertStore::empty();
-    roots.add(other).expect("a certificate");
-    let (trace, carried) = ask(address, roots).await;
+    let (trace, carried) = ask(&client(address, other)).await;
     let Carried::Broken(broken) = carried else {
         panic!("it was answered");
     };
     assert_eq!(broken.phase, RequestPhase::Tls);
     assert_eq!(broken.class, ErrorClass::Protocol, "{}", broken.text);
     assert!(trace.connected.is_some());
+}
+
+#[tokio::test]
+async fn a_kept_tls_connection_whose_close_has_arrived_is_not_used_again() {
+    let (address, certificate) = server().await;
+    let lane = client(address, certificate);
+    let mut trace = Trace::new();
+    let stream = lane.dialer.dial(&mut trace).await.expect("it connects");
+    let mut link = Link::over(stream, 0, &trace).await.expect("it opens");
+    let class = &lane.classes[0];
+    let first = link.exchange(class, lane.new_id(), false, &mut trace).await;
+    assert!(first.is_ok());
+    // The server has said its farewell once this other connection, made later, is answered.
+    let (_, other) = ask(&lane).await;
+    assert!(matches!(other, Carried::Answered));
+    let second = link.exchange(class, lane.new_id(), false, &mut trace).await;
+    assert!(matches!(second, Err(Unanswered::Unused)));
 }
