@@ -169,7 +169,8 @@ pub(super) async fn attempt(
         };
         let mut surplus = false;
         if hold.link.is_none() {
-            match open(lane, trace).await {
+            // Boxed: most requests need none, and theirs shall not carry room for a TLS handshake.
+            match Box::pin(open(lane, trace)).await {
                 Ok(link) => hold.link = Some(link),
                 Err(broken) => return Carried::Broken(broken),
             }
