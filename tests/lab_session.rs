@@ -184,6 +184,12 @@ async fn a_deleted_pod_closes_then_vanishes_and_the_service_goes_on() {
             "nobody answers, not even to refuse: {after:?}"
         );
     }
+    let here = lab.exec("pwd");
+    let own = std::env::current_dir().expect("a folder");
+    assert_eq!(
+        String::from_utf8_lossy(&here.stdout).trim(),
+        own.to_string_lossy()
+    );
     let when = |wanted: &[(&str, &str)]| {
         lab.when(&name, wanted)
             .unwrap_or_else(|| panic!("{wanted:?}"))

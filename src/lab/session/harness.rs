@@ -7,9 +7,12 @@ use crate::lab::net::{self, NODE_ADDRESSES};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,6 +63,7 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
         .map(|(file, kind)| (file.as_raw_fd(), *kind))
         .collect();
     net::enter(&mut command, &handles);
+    stay_here(&mut command).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut child = tokio::process::Command::from(command)
@@ -80,6 +84,17 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
             _ = terminate.recv() => pass(Signal::SIGTERM),
         }
     }
+}
+
+/// Entering other mounts leads to their root: goes back to the folder that the user is in.
+fn stay_here(command: &mut Command) -> io::Result<()> {
+    let here = std::env::current_dir()?.into_os_string().into_vec();
+    let here = CString::new(here).map_err(io::Error::other)?;
+    #[expect(unsafe_code, reason = "between fork and exec only chdir is called")]
+    unsafe {
+        command.pre_exec(move || Ok(nix::unistd::chdir(here.as_c_str())?));
+    }
+    Ok(())
 }
 
 /// The namespaces of a lab, in the order in which they can be entered: the user namespace gives the
