@@ -80,6 +80,17 @@ fn a_run_goes_from_self_proof_to_report() {
 }
 
 #[test]
+fn a_repeated_run_has_one_baseline_and_disturbs_as_often_as_it_says() {
+    let practice = Practice::start();
+    let scenario = practice.scenario("[{wait: 1s}]", "  repeat: {times: 2}");
+    let text = shown(&practice.command(&scenario).output().unwrap());
+    let round = ["disruption", "settle"].as_slice();
+    let expected = [&["self-proof", "baseline"], round, round, &["finished"]].concat();
+    assert_eq!(phases(&practice), expected, "{text}");
+    assert!(text.contains("round 2 of at most 2"), "{text}");
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let practice = Practice::start();
     let scenario = practice.scenario("[{rollingRestart: {}}, {scale: {to: 1}}]", "");
@@ -138,6 +149,21 @@ fn a_workload_that_does_not_exist_is_answered_with_those_that_do() {
         "{text}"
     );
     assert!(text.contains("did you mean `demo`?"), "{text}");
+}
+
+#[test]
+fn a_missing_right_to_patch_is_told_with_the_role_that_grants_it() {
+    let practice = Practice::start();
+    practice.log_in_without("deployments", "patch");
+    let scenario = practice.scenario("[{rollingRestart: {}}]", "");
+    let output = practice.command(&scenario).arg("--yes").output();
+    let text = ended(&output.unwrap(), 69);
+    assert!(
+        text.contains("deployments") && text.contains("patch"),
+        "{text}"
+    );
+    assert!(text.contains("kind: Role"), "{text}");
+    assert!(!practice.run_directory().exists(), "{text}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! server of this process behind its Service, and logs that a test writes.
 
 use futures::StreamExt;
+use lastwatch::cluster::rights::RIGHTS;
 use lastwatch::lab::api::{Api, LogRequest, LogSource, LogStream, Server, User};
 use lastwatch::lab::store::{Status, Store};
 use serde_json::{Value, json};
@@ -186,6 +187,35 @@ impl Practice {
         self.store
             .update(resource, Some(NAMESPACE), name, set)
             .unwrap();
+    }
+
+    /// Goes on as a user who has every right that the program asks for, but for one.
+    pub(crate) fn log_in_without(&self, resource: &str, verb: &str) {
+        let rules: Vec<Value> = RIGHTS
+            .iter()
+            .filter(|right| (right.resource, right.verb) != (resource, verb))
+            .map(|right| {
+                json!({
+                    "apiGroups": [right.group], "resources": [right.resource],
+                    "verbs": [right.verb],
+                })
+            })
+            .collect();
+        let group = "rbac.authorization.k8s.io";
+        self.create(
+            "roles",
+            json!({"metadata": {"name": "most", "namespace": NAMESPACE}, "rules": rules}),
+        );
+        self.create(
+            "rolebindings",
+            json!({
+                "metadata": {"name": "most", "namespace": NAMESPACE},
+                "roleRef": {"apiGroup": group, "kind": "Role", "name": "most"},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": "dev"}],
+            }),
+        );
+        let token = self.api.issue_token(User::named("dev"));
+        self.write_kubeconfig(&token);
     }
 
     /// Changes a pod in a way that means nothing.

@@ -57,7 +57,9 @@ async fn drawn(progress: &mut watch::Receiver<Progress>) {
 
 /// A line every few seconds, and one whenever something new begins.
 async fn written(progress: &mut watch::Receiver<Progress>, printer: Printer) {
-    let mut last = None;
+    // The first state is the opening line's.
+    let first = progress.borrow_and_update().clone();
+    let mut last = Some((first.phase, first.step, first.note));
     let mut written_at = Instant::now();
     loop {
         let now = progress.borrow_and_update().clone();
