@@ -6,6 +6,7 @@
 //! one of listeners. All on this machine's one clock. The harness never reads it; `lab::score` does.
 
 mod conntrack;
+mod diagnosis;
 mod listeners;
 mod record;
 

@@ -7,7 +7,7 @@ use super::{RunArgs, directory, new_id};
 use crate::cli::lab::announce_mode;
 use crate::cli::{Exit, Printer};
 use crate::lab::session::{Session, Settings};
-use crate::scenario::Plan;
+use crate::scenario::{LoadFrom, Plan};
 use crate::task::Shutdown;
 use std::path::{Path, absolute};
 use std::process::{Command, ExitStatus};
@@ -24,7 +24,11 @@ pub(super) async fn run(args: &RunArgs, plan: &Plan, printer: Printer) -> Exit {
         }
     };
     printer.say("starting the lab");
-    let (lab, settings) = (&plan.lab, Settings::default());
+    let settings = Settings {
+        loopback: std::env::var_os("LASTWATCH_LAB_LOOPBACK").is_some(),
+        client: plan.load.from != LoadFrom::Local,
+    };
+    let lab = &plan.lab;
     let started = tokio::select! {
         started = Session::start(lab, &settings) => started,
         () = shutdown.stop.cancelled() => return Exit::Interrupted,

@@ -66,6 +66,7 @@ pub(crate) struct Worker {
     signals_tx: mpsc::Sender<Signal>,
     signals: mpsc::Receiver<Signal>,
     listening: CancellationToken,
+    followed: bool,
 }
 
 impl Worker {
@@ -85,6 +86,7 @@ impl Worker {
             signals_tx,
             signals,
             listening: CancellationToken::new(),
+            followed: false,
         }
     }
 

@@ -146,7 +146,7 @@ impl Worker {
             stopping: false,
         });
         self.await_end(index);
-        self.follow_listeners(index);
+        self.follow_listeners();
         if self.slots[index].view.started {
             self.watch_health(index);
         } else {
@@ -199,28 +199,21 @@ impl Worker {
         });
     }
 
-    fn follow_listeners(&self, index: usize) {
-        let (Some(running), Some(sandbox)) = (&self.slots[index].running, &self.sandbox) else {
+    /// The first container to start follows the listeners of the whole pod, which share a network.
+    fn follow_listeners(&mut self) {
+        let Some(sandbox) = self.sandbox.as_ref().filter(|_| !self.followed) else {
             return;
         };
-        let whose = Listening {
-            pod: name(&self.pod).to_owned(),
-            uid: uid(&self.pod).to_owned(),
-            pid: running.process.pid,
-            address: sandbox.net.is_none().then_some(sandbox.address),
-        };
-        let (truth, process) = (self.host.truth.clone(), Arc::clone(&running.process));
-        let stop = self.listening.child_token();
-        // One container tells for the whole pod, since they share the network: the first regular one.
-        if self.slots[index].init || self.slots[..index].iter().any(|slot| !slot.init) {
-            return;
+        self.followed = true;
+        let ns = sandbox.net.as_ref().map(|net| net.ns());
+        let address = sandbox.net.is_none().then_some(sandbox.address);
+        match Listening::of(name(&self.pod), uid(&self.pod), ns, address) {
+            Ok(whose) => {
+                let (truth, stop) = (self.host.truth.clone(), self.listening.clone());
+                tokio::spawn(follow_listeners(truth, whose, stop));
+            }
+            Err(error) => tracing::warn!(%error, "listeners are not followed"),
         }
-        let ended = stop.clone();
-        tokio::spawn(follow_listeners(truth, whose, stop));
-        tokio::spawn(async move {
-            process.wait().await;
-            ended.cancel();
-        });
     }
 
     /// Starts the probes that wait for the startup probe.
