@@ -71,6 +71,8 @@ pub(super) enum Because {
     GaveUp,
     /// A limit or fault of the harness.
     HarnessFault,
+    /// The harness sent so late that most of the patience was gone.
+    SentTooLate,
     /// The node was lost.
     NodeLost,
     /// A proxy said so.

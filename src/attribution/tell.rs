@@ -235,6 +235,9 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
             seconds(case.request.connection.idle)
         ),
         Because::HarnessFault => "the harness recorded a fault of its own".to_owned(),
+        Because::SentTooLate => {
+            "the harness sent it so late that most of its patience was gone".to_owned()
+        }
         Because::ProxySays => "a proxy says so in its answer".to_owned(),
         Because::Intermediary => "the pods of the target were untouched".to_owned(),
         _ => return Vec::new(),
