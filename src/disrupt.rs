@@ -14,6 +14,7 @@ mod preflight;
 mod production;
 mod restore;
 mod rollout;
+mod stepping;
 pub mod undo;
 
 pub use change::{Change, Field, ObjectRef, Purpose};

@@ -52,9 +52,9 @@ pub enum Entry {
 /// What went wrong with a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// It could not be written; the change was not asked for.
+    /// It could not be written.
     #[error(
-        "failed to write `{}`, so the change was not made\n\
+        "failed to write `{}`\n\
          hint: is the disk full?",
         path.display()
     )]

@@ -1,8 +1,9 @@
 //! How are single pods deleted and evicted?
 
 use super::change::{Field, ObjectRef};
-use super::executor::{StepError, Stepping, failed};
+use super::executor::StepError;
 use super::rollout::Goal;
+use super::stepping::{AGAIN, Stepping, failed};
 use crate::cluster::{Call, Exchange, PodView};
 use kube::core::Status;
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ impl Stepping<'_> {
             let error = match self.attempt(&call).await {
                 Ok(exchange) => match self.executor.cluster.refusal(&exchange) {
                     None => {
-                        self.done(change)?;
+                        self.done(change);
                         self.report
                             .changed
                             .push(format!("deleted pod {}", pod.name));
@@ -114,7 +115,7 @@ impl Stepping<'_> {
                     }
                     Eviction::Conflict => {
                         last = format!("the eviction of {} met another change", pod.name);
-                        wait = wait.max(super::executor::AGAIN);
+                        wait = wait.max(AGAIN);
                         held.push(pod);
                     }
                 }
@@ -152,7 +153,7 @@ impl Stepping<'_> {
             };
             let eviction = judge(&exchange);
             match (&eviction, self.executor.cluster.refusal(&exchange)) {
-                (Some(Eviction::Accepted), _) => self.done(change)?,
+                (Some(Eviction::Accepted), _) => self.done(change),
                 (Some(_), Some(error)) => self.not_made(change, &error)?,
                 (Some(_), None) => {}
                 (None, Some(error)) => {

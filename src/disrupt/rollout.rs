@@ -4,7 +4,8 @@
 //! returns seconds earlier, while the last old pods still answer or refuse requests.
 
 use super::change::{Field, RESTARTED_AT};
-use super::executor::{StepError, Stepping};
+use super::executor::StepError;
+use super::stepping::Stepping;
 use crate::cluster::{ContainerView, PodView, WorkloadView};
 use serde_json::json;
 use std::time::Duration;
