@@ -1,5 +1,6 @@
 //! What was typed, and what do we exit with?
 
+mod agent;
 mod completions;
 mod exit;
 mod explain;

@@ -7,6 +7,7 @@ pub mod app;
 pub mod controllers;
 pub(crate) mod event;
 pub(crate) mod loopback;
+pub mod mesh;
 pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod proxy;

@@ -22,6 +22,9 @@ pub(super) enum LabCommand {
     /// The test app, as a container of the image `lastwatch/lab-app` runs it
     #[command(hide = true)]
     App,
+    /// What the lab's sidecars run in the place of pilot-agent
+    #[command(subcommand, hide = true)]
+    Agent(super::agent::AgentCommand),
     /// The first half of a lab's start: namespaces
     #[command(hide = true)]
     Stage {
@@ -83,6 +86,7 @@ pub(super) fn main(command: LabCommand, printer: Printer) -> ExitCode {
         LabCommand::Exec(args) => in_runtime(printer, exec(args, printer)),
         LabCommand::Score(args) => score(&args, printer).into(),
         LabCommand::App => lab::app::main(),
+        LabCommand::Agent(command) => super::agent::main(&command),
         LabCommand::Stage { folder, loopback } => session::stage_main(&folder, !loopback),
         LabCommand::Inner { folder } => session::inner_main(&folder),
         LabCommand::Shim { socket } => lab::node::shim_main(&socket),

@@ -21,16 +21,18 @@ pub use shape::unknown_fields;
 pub use status::Status;
 pub use watch::{Change, ChangeKind, WatchStream};
 
+use super::mesh::Injector;
 use deletion::Deletion;
 use history::Table;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// The objects of a lab, shared by its API server, its controllers and its nodes.
 #[derive(Debug)]
 pub struct Store {
     inner: Mutex<Inner>,
+    injector: OnceLock<Injector>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,14 @@ impl Store {
             .collect();
         Arc::new(Self {
             inner: Mutex::new(Inner { version: 1, tables }),
+            injector: OnceLock::new(),
         })
+    }
+
+    /// Lets every new pod go through the mesh's injector, as an admission webhook would. The first
+    /// injector stays.
+    pub fn set_injector(&self, injector: Injector) {
+        let _ = self.injector.set(injector);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -96,14 +105,31 @@ impl Store {
 
     /// Adds an object. Fills what a registry fills: name from `generateName`, uid,
     /// creationTimestamp, resourceVersion, generation, defaults, and a Service's cluster address.
-    pub fn create(&self, resource: &str, object: Value) -> Result<Arc<Value>, Status> {
+    pub fn create(&self, resource: &str, mut object: Value) -> Result<Arc<Value>, Status> {
+        self.admit(resource, &mut object);
         let mut inner = self.lock();
         let object = inner.prepare(resource, object)?;
         inner.write(resource, object, None)
     }
 
+    /// What a webhook would do to a new object.
+    fn admit(&self, resource: &str, object: &mut Value) {
+        if resource != "pods" || !object["spec"].is_object() {
+            return;
+        }
+        if let Some(injector) = self.injector.get() {
+            let place = match object::namespace(object) {
+                "" => "default",
+                place => place,
+            };
+            let namespace = self.get("namespaces", None, place);
+            injector.inject(object, namespace.as_deref());
+        }
+    }
+
     /// What `create` would store, without storing it.
-    pub fn dry_create(&self, resource: &str, object: Value) -> Result<Value, Status> {
+    pub fn dry_create(&self, resource: &str, mut object: Value) -> Result<Value, Status> {
+        self.admit(resource, &mut object);
         let mut inner = self.lock();
         inner.prepare(resource, object)
     }

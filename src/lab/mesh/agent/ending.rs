@@ -1,0 +1,121 @@
+//! In which order does a proxy end (facts 3.3, 9)?
+
+use super::admin;
+use super::log::AgentLog;
+use super::options::{Drain, Options};
+use super::proxy::Envoy;
+use std::time::Duration;
+
+/// The agent counts connections this often.
+const COUNT: Duration = Duration::from_secs(1);
+
+/// Ends Envoy after a SIGTERM or a request to quit. `drained`: `/drain` or `/quitquitquit` came
+/// before, so nothing is waited for.
+pub(super) async fn terminate(options: &Options, log: &AgentLog, envoy: &mut Envoy, drained: bool) {
+    log.info("Agent draining Proxy for termination");
+    if drained {
+        log.info("Agent already drained, exiting immediately");
+        log.warn("Aborting proxy");
+        kill(log, envoy).await;
+        log.info("Agent has successfully terminated");
+        log.scoped("info", "ads", "ADS: \"\" 1 terminated");
+        return;
+    }
+    if let Err(error) = admin::drain(false).await {
+        log.warn(&format!(
+            "Error in invoking drain listeners endpoint: {error}"
+        ));
+    }
+    let died = tokio::select! {
+        () = wait_out(&options.drain, log) => None,
+        status = envoy.wait() => Some(status),
+    };
+    if let Some(status) = died {
+        log.info(&format!("Envoy exited with status {status}"));
+        log.info("Graceful termination logic ended prematurely, envoy process terminated early");
+        log.info("Agent has successfully terminated");
+        return;
+    }
+    log.warn("Aborting proxy");
+    kill(log, envoy).await;
+    log.info("Envoy aborted normally");
+    log.warn("Aborted proxy instance");
+    log.info("Agent has successfully terminated");
+    log.scoped("info", "ads", "ADS: \"\" 1 terminated");
+}
+
+async fn kill(log: &AgentLog, envoy: &mut Envoy) {
+    if let Err(error) = envoy.kill().await {
+        log.info(&format!("killing proxy caused an error {error}"));
+    }
+}
+
+/// The time that connections are given.
+async fn wait_out(drain: &Drain, log: &AgentLog) {
+    if !drain.until_idle {
+        let time = go(drain.termination);
+        log.info(&format!(
+            "Graceful termination period is {time}, starting..."
+        ));
+        tokio::time::sleep(drain.termination).await;
+        log.info("Graceful termination period complete, terminating remaining proxies.");
+        return;
+    }
+    let time = go(drain.minimum);
+    log.info(&format!(
+        "Agent draining proxy for {time}, then waiting for active connections to terminate..."
+    ));
+    tokio::time::sleep(drain.minimum).await;
+    log.info("Checking for active connections...");
+    loop {
+        tokio::time::sleep(COUNT).await;
+        match admin::active_connections().await {
+            Ok(Some(0)) => {
+                log.info("There are no more active connections. terminating proxy...");
+                return;
+            }
+            Ok(Some(count)) => {
+                log.info(&format!("There are still {count} active connections"));
+            }
+            Ok(None) => {
+                log.info("downstream_cx_active are not available. This either means there are no downstream connection established yet or the stats are not enabled. Skipping active connections check...");
+                return;
+            }
+            Err(_) => log.warn("Retrying (1 attempt) to obtain active connections..."),
+        }
+    }
+}
+
+/// A duration as Go prints it: `5s`, `1m30s`.
+fn go(time: Duration) -> String {
+    let (minutes, seconds) = (time.as_secs() / 60, time.as_secs_f64() % 60.0);
+    if minutes == 0 {
+        format!("{seconds}s")
+    } else {
+        format!("{minutes}m{seconds}s")
+    }
+}
+
+/// Says that Envoy has ended by itself.
+pub(super) fn tell_exit(log: &AgentLog, status: &str) {
+    if status.is_empty() {
+        log.info("Envoy exited normally");
+        return;
+    }
+    if status == "signal: killed" {
+        log.warn("Envoy may have been out of memory killed. Check memory usage and limits.");
+    }
+    log.error(&format!("Envoy exited with error: {status}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_pilot_agent_prints_them() {
+        assert_eq!(go(Duration::from_secs(5)), "5s");
+        assert_eq!(go(Duration::from_millis(1_500)), "1.5s");
+        assert_eq!(go(Duration::from_secs(90)), "1m30s");
+    }
+}

@@ -1,0 +1,93 @@
+//! With which configuration and command line does Envoy start?
+
+use super::{ADMIN_PORT, HEALTH_PORT, STATUS_PORT, address, file_source};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// The format of Envoy's own log (facts 3.1).
+const LOG_FORMAT: &str = "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t";
+
+/// The static part: administration, the readiness that is passed to the agent, and where the rest
+/// is read from.
+pub(crate) fn bootstrap(node: &str, cluster: &str, dir: &Path) -> Value {
+    json!({
+        "node": {"id": node, "cluster": cluster},
+        "application_log_config": {"log_format": {"text_format": LOG_FORMAT}},
+        "admin": {"address": address("127.0.0.1", ADMIN_PORT)},
+        "dynamic_resources": {
+            "lds_config": file_source(&dir.join("lds.json")),
+            "cds_config": file_source(&dir.join("cds.json")),
+        },
+        "static_resources": {
+            "clusters": [{
+                "name": "agent",
+                "type": "STATIC",
+                "connect_timeout": "0.25s",
+                "load_assignment": {
+                    "cluster_name": "agent",
+                    "endpoints": [{"lb_endpoints": [{
+                        "endpoint": {"address": address("127.0.0.1", STATUS_PORT)},
+                    }]}],
+                },
+            }],
+            "listeners": [health()],
+        },
+    })
+}
+
+fn health() -> Value {
+    json!({
+        "name": "agent-health",
+        "address": address("0.0.0.0", HEALTH_PORT),
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": "agent",
+                "route_config": {"virtual_hosts": [{
+                    "name": "backend",
+                    "domains": ["*"],
+                    "routes": [{
+                        "match": {"prefix": "/healthz/ready"},
+                        "route": {"cluster": "agent", "timeout": "3s"},
+                    }],
+                }]},
+                "http_filters": [{
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                    },
+                }],
+            },
+        }]}],
+    })
+}
+
+/// Envoy's arguments as the agent passes them.
+pub(crate) fn command(config: &Path, drain_seconds: u64) -> Vec<String> {
+    let drain = drain_seconds.to_string();
+    let config = config.display().to_string();
+    [
+        "-c",
+        &config,
+        "--drain-time-s",
+        &drain,
+        "--drain-strategy",
+        "immediate",
+        "--local-address-ip-version",
+        "v4",
+        "--file-flush-interval-msec",
+        "1000",
+        "--disable-hot-restart",
+        "--allow-unknown-static-fields",
+        "-l",
+        "warning",
+        "--component-log-level",
+        "misc:error",
+        "--skip-deprecated-logs",
+        "--concurrency",
+        "2",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
