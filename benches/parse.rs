@@ -3,6 +3,8 @@
 //! `cargo bench --bench parse` prints lines per second and exits with 1 when a bound of ours is
 //! not met: TEXT 5 times a regular-expression parser, JSON 2 times `serde_json::Value`.
 
+#![expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
+
 use lastwatch::observe::logs::parse::{IstioLine, istio_proxy};
 use regex::Regex;
 use serde_json::Value;
