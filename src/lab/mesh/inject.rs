@@ -42,7 +42,6 @@ impl Injector {
         };
         let probers = probes::rewrite(pod);
         let sidecar = sidecar::container(self, pod, &own, &proxy, &probers, native);
-        let hold = proxy.get("holdApplicationUntilProxyStarts") == Some(&Value::Bool(true));
         let spec = &mut pod["spec"];
         let mut init = vec![sidecar::init()];
         if native {
@@ -51,8 +50,7 @@ impl Injector {
         init.extend(items(&spec["initContainers"]).iter().cloned());
         spec["initContainers"] = Value::Array(init);
         if !native && let Some(containers) = spec["containers"].as_array_mut() {
-            let at = if hold { 0 } else { containers.len() };
-            containers.insert(at, sidecar);
+            containers.push(sidecar);
         }
         annotate(pod, native);
     }
@@ -83,12 +81,7 @@ fn proxy_config(pod: &Value) -> Map<String, Value> {
 }
 
 fn annotate(pod: &mut Value, native: bool) {
-    let first = text(&pod["spec"]["containers"][0]["name"]);
-    let first = match first {
-        "istio-proxy" => text(&pod["spec"]["containers"][1]["name"]),
-        app => app,
-    };
-    let first = json!(first);
+    let first = json!(text(&pod["spec"]["containers"][0]["name"]));
     let status = if native {
         json!({"initContainers": ["istio-init", "istio-proxy"], "containers": null, "revision": "default"})
     } else {

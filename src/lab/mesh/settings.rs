@@ -57,14 +57,9 @@ pub struct SettingsError {
 }
 
 /// Keys that go to every proxy as they are.
-const PROXY_KEYS: &[&str] = &[
-    "terminationDrainDuration",
-    "drainDuration",
-    "proxyMetadata",
-    "holdApplicationUntilProxyStarts",
-];
+const PROXY_KEYS: &[&str] = &["terminationDrainDuration", "drainDuration", "proxyMetadata"];
 
-const KEYS: &str = "the settings are nativeSidecar, accessLog, accessLogFormat, retries, inboundRetry, idleTimeout, consecutive5xxErrors, terminationDrainDuration, drainDuration, proxyMetadata, holdApplicationUntilProxyStarts";
+const KEYS: &str = "the settings are nativeSidecar, accessLog, accessLogFormat, retries, inboundRetry, idleTimeout, consecutive5xxErrors, terminationDrainDuration, drainDuration, proxyMetadata";
 
 impl Default for Settings {
     fn default() -> Self {

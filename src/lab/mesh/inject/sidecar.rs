@@ -56,8 +56,6 @@ pub(super) fn container(
         container["restartPolicy"] = json!("Always");
         container["lifecycle"] =
             json!({"preStop": {"exec": {"command": command(&["request", "POST", "drain"])}}});
-    } else if proxy.get("holdApplicationUntilProxyStarts") == Some(&Value::Bool(true)) {
-        container["lifecycle"] = json!({"postStart": {"exec": {"command": command(&["wait"])}}});
     }
     container
 }
