@@ -56,6 +56,9 @@ pub(super) struct UpArgs {
     /// Do without namespaces even where they can be had
     #[arg(long)]
     loopback: bool,
+    /// The Envoy of the sidecars [default: `LASTWATCH_ENVOY`, PATH, .envoy/envoy]
+    #[arg(long, value_name = "FILE")]
+    envoy: Option<PathBuf>,
 }
 
 /// What to run in a lab.
@@ -117,7 +120,8 @@ async fn up(args: UpArgs, printer: Printer) -> ExitCode {
     };
     let settings = session::Settings {
         loopback: args.loopback,
-        client: false,
+        envoy: args.envoy,
+        ..session::Settings::default()
     };
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,

@@ -18,6 +18,7 @@ pub use agent::main as agent_main;
 pub use agent::request as agent_request;
 pub use envoy::{EnvoyError, find as find_envoy};
 pub use inject::Injector;
+pub use inject::is_wanted;
 pub use istiod::run as run_istiod;
 pub use redirect::main as redirect_main;
 pub use settings::{Settings, SettingsError};

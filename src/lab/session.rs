@@ -26,6 +26,7 @@ pub(crate) use stage::main as stage_main;
 
 use crate::scenario::LabPlan;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What the inside of a lab is told: `order.json` in its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub(crate) struct LabOrder {
     pub(crate) isolated: bool,
     /// With a pod for a harness to run in.
     pub(crate) client: bool,
+    /// That pod has a sidecar.
+    pub(crate) meshed_client: bool,
+    /// The Envoy of the sidecars; `None`: there is no mesh.
+    pub(crate) envoy: Option<PathBuf>,
 }
 
 /// What the inside tells, one line each on its stdout.

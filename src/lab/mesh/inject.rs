@@ -22,6 +22,19 @@ pub struct Injector {
 /// What names a pod that has been injected.
 const STATUS: &str = "sidecar.istio.io/status";
 
+/// Whether some of these manifests want sidecars, or may: an Envoy is needed for that.
+pub fn is_wanted(manifests: &[PathBuf]) -> bool {
+    manifests.iter().any(|path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().any(|line| {
+            let line = line.split('#').next().unwrap_or_default();
+            line.contains("istio-injection: enabled")
+                || line.contains("sidecar.istio.io/inject: \"true\"")
+                || line.contains("sidecar.istio.io/inject: 'true'")
+        })
+    })
+}
+
 /// Whether a pod has a sidecar of ours.
 pub(super) fn is_injected(pod: &Value) -> bool {
     pod["metadata"]["annotations"][STATUS].is_string()

@@ -6,6 +6,9 @@ use std::process::{Command, ExitCode};
 /// Envoy's Prometheus port, which Istio leaves alone as well.
 const METRICS_PORT: u16 = 15_090;
 
+/// The API server of the lab, which is no part of the mesh.
+const API_PORT: u16 = 6_443;
+
 /// Installs the redirect in the network namespace that this process is in: the pod's.
 pub fn main() -> ExitCode {
     let problem = match Command::new("nft").arg(ruleset()).output() {
@@ -32,6 +35,7 @@ fn ruleset() -> String {
         type nat hook output priority -100; policy accept;
         oifname \"lo\" return
         meta mark {MARK} return
+        tcp dport {API_PORT} return
         meta l4proto tcp redirect to :{OUTBOUND_PORT}
     }}
 }}

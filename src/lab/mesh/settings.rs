@@ -138,6 +138,9 @@ impl Settings {
                 }
                 self.proxy.insert(key.to_owned(), value.clone());
             }
+            "holdApplicationUntilProxyStarts" => {
+                return Err("the lab does not imitate it: a native sidecar starts before the app");
+            }
             _ => return Err(KEYS),
         }
         Ok(())

@@ -52,12 +52,13 @@ pub(super) enum ApplyError {
 /// The pod that a harness runs in when it is to send from inside the cluster.
 pub(super) const CLIENT: &str = "lastwatch-client";
 
-/// Creates the client's pod: it does nothing but be there.
-pub(super) fn client(store: &Store) -> Result<(), ApplyError> {
+/// Creates the client's pod: it does nothing but be there, with a sidecar or without.
+pub(super) fn client(store: &Store, meshed: bool) -> Result<(), ApplyError> {
+    let inject = meshed.to_string();
     let pod = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": CLIENT, "namespace": "default", "labels": {"app": CLIENT}},
+        "metadata": {"name": CLIENT, "namespace": "default", "labels": {"app": CLIENT, "sidecar.istio.io/inject": inject}},
         "spec": {
             "terminationGracePeriodSeconds": 0,
             "containers": [{"name": "client", "image": CLIENT, "command": ["sleep", "infinity"]}],

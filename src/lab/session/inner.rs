@@ -3,6 +3,7 @@
 use super::stage::tell;
 use super::{LabOrder, News, apply, relay};
 use crate::lab::api::{Api, Server, User};
+use crate::lab::mesh;
 use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES};
 use crate::lab::node::{self, Host, LogBook, Network, NodeClock, Recorder};
 use crate::lab::proxy::{self, Dataplane};
@@ -108,6 +109,9 @@ async fn run(folder: &Path) -> Fallible<()> {
     for index in 0..NODES.len() {
         parts.start_node(index, &mut scope)?;
     }
+    if let Some(envoy) = &order.envoy {
+        parts.start_mesh(envoy, &mut scope)?;
+    }
     tokio::select! {
         ended = scope.join() => ended?,
         result = set_up(&store, &order, folder) => {
@@ -130,7 +134,7 @@ fn failing<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
 /// Applies the manifests; gives the first process of the client's pod, if there is one.
 async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible<Option<i32>> {
     if order.client {
-        apply::client(store)?;
+        apply::client(store, order.meshed_client)?;
     }
     for manifest in &order.plan.manifests {
         apply::apply(store, manifest, order.isolated)?;
@@ -219,6 +223,25 @@ impl Parts<'_> {
             failing("kubelet", node::run(host, stop).await);
         });
         self.start_proxy(index, scope)
+    }
+
+    /// Lets new pods have sidecars, and starts their control plane.
+    fn start_mesh(&self, envoy: &Path, scope: &mut Scope) -> Fallible<()> {
+        let settings = mesh::Settings::read(&self.order.plan.mesh)?;
+        let dir = self.folder.join("mesh");
+        std::fs::create_dir(&dir)?;
+        self.store.set_injector(mesh::Injector {
+            settings: settings.clone(),
+            envoy: envoy.to_owned(),
+            dir: dir.clone(),
+        });
+        let (store, stop) = (Arc::clone(self.store), scope.token());
+        let delay = self.order.plan.mesh_propagation;
+        scope.spawn("istiod", async move {
+            let istiod = mesh::run_istiod(store, settings, delay, dir, stop);
+            failing("istiod", istiod.await);
+        });
+        Ok(())
     }
 
     fn start_proxy(&self, index: usize, scope: &mut Scope) -> Fallible<()> {

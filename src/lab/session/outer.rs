@@ -3,6 +3,7 @@
 use super::place::Place;
 use super::{LabOrder, News, relay};
 use crate::lab::api::kubeconfig;
+use crate::lab::mesh;
 use crate::lab::node::program;
 use crate::scenario::LabPlan;
 use std::io;
@@ -33,6 +34,12 @@ pub enum Error {
     /// It ended without a word, or said nothing for too long.
     #[error("the lab has ended without a word")]
     Silent,
+    /// There is no Envoy for the sidecars that are wanted.
+    #[error(transparent)]
+    Envoy(#[from] mesh::EnvoyError),
+    /// The scenario's mesh cannot be had.
+    #[error(transparent)]
+    Mesh(#[from] mesh::SettingsError),
     /// No lab to run something in.
     #[error("no lab runs\nhint: start one with `lastwatch lab up`")]
     NoneRuns,
@@ -63,8 +70,8 @@ impl Mode {
         };
         Some(format!(
             "warning: the lab runs in loopback mode: {why}\n\
-             what this mode cannot show: a connection that a pod refuses arrives as a reset, and \
-             nothing that is sent to a pod that is gone vanishes"
+             what this mode cannot show: a connection that a pod refuses arrives as a reset, nothing \
+             that is sent to a pod that is gone vanishes, and no pod has a sidecar"
         ))
     }
 }
@@ -76,6 +83,20 @@ pub struct Settings {
     pub loopback: bool,
     /// With a pod for a harness to run in: [`Session::run_inside`] enters that pod's network.
     pub client: bool,
+    /// That pod has a sidecar.
+    pub meshed_client: bool,
+    /// The Envoy that the sidecars run; `None`: it is looked for, where sidecars are wanted.
+    pub envoy: Option<PathBuf>,
+}
+
+/// The Envoy for the sidecars that are wanted, if any are.
+fn envoy(plan: &LabPlan, settings: &Settings, mode: &Mode) -> Result<Option<PathBuf>, Error> {
+    mesh::Settings::read(&plan.mesh)?;
+    let wanted = settings.meshed_client || mesh::is_wanted(&plan.manifests);
+    if *mode != Mode::Isolated || !wanted {
+        return Ok(None);
+    }
+    Ok(Some(mesh::find_envoy(settings.envoy.as_deref())?))
 }
 
 /// A lab that runs. It ends when this is dropped.
@@ -114,6 +135,8 @@ impl Session {
             plan: plan.clone(),
             isolated: mode == Mode::Isolated,
             client: settings.client,
+            meshed_client: settings.meshed_client,
+            envoy: envoy(plan, settings, &mode)?,
         };
         let text = serde_json::to_vec(&order).expect("an order is plain data");
         std::fs::write(place.path().join("order.json"), text).map_err(Error::Folder)?;

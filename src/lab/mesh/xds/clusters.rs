@@ -20,9 +20,11 @@ pub(crate) fn clusters(
     let outbound = services
         .iter()
         .map(|service| outbound(service, settings, dir));
-    let own = inbound
-        .iter()
-        .map(|one| to_the_app(&format!("inbound|{}||", one.port)));
+    let own = inbound.iter().map(|one| {
+        let mut cluster = to_the_app(&format!("inbound|{}||", one.port));
+        limit_idle(&mut cluster, settings);
+        cluster
+    });
     let rest = [
         to_the_app("InboundPassthroughCluster"),
         passthrough("PassthroughCluster", "0.0.0.0", true),
@@ -47,15 +49,7 @@ fn outbound(service: &MeshService, settings: &Settings, dir: &Path) -> Value {
         "circuit_breakers": unlimited(),
         "upstream_bind_config": bind("0.0.0.0", true),
     });
-    if let Some(idle) = settings.idle_timeout {
-        cluster["typed_extension_protocol_options"] = json!({
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "common_http_protocol_options": {"idle_timeout": format!("{}s", idle.as_secs_f64())},
-                "explicit_http_config": {"http_protocol_options": {}},
-            },
-        });
-    }
+    limit_idle(&mut cluster, settings);
     if let Some(errors) = settings.consecutive_5xx {
         // The defaults of a DestinationRule's `outlierDetection`.
         cluster["outlier_detection"] = json!({
@@ -68,6 +62,19 @@ fn outbound(service: &MeshService, settings: &Settings, dir: &Path) -> Value {
         });
     }
     cluster
+}
+
+/// Closes pooled connections before the peer does.
+fn limit_idle(cluster: &mut Value, settings: &Settings) {
+    if let Some(idle) = settings.idle_timeout {
+        cluster["typed_extension_protocol_options"] = json!({
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": format!("{}s", idle.as_secs_f64())},
+                "explicit_http_config": {"http_protocol_options": {}},
+            },
+        });
+    }
 }
 
 /// The app, at the address that the client asked for, from an address that tells the proxy's
