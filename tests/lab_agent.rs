@@ -79,7 +79,7 @@ fn end(config: &str, action: &str) -> Option<(Vec<AgentLine<'static>>, i32)> {
             return None;
         }
     };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("it works on this machine");
     let out = folder.path();
     let store = Store::new();
     let injector = Injector {
@@ -89,7 +89,7 @@ fn end(config: &str, action: &str) -> Option<(Vec<AgentLine<'static>>, i32)> {
     };
     store.set_injector(injector);
     let pod = cluster(&store, config);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().expect("it works on this machine");
     let stop = CancellationToken::new();
     let istiod = run_istiod(
         Arc::clone(&store),
@@ -116,12 +116,18 @@ fn end(config: &str, action: &str) -> Option<(Vec<AgentLine<'static>>, i32)> {
         .env("ON_TERM", "serve")
         .stdin(Stdio::null())
         .status()
-        .unwrap();
+        .expect("it works on this machine");
     stop.cancel();
-    runtime.block_on(istiod).unwrap().unwrap();
+    runtime
+        .block_on(istiod)
+        .expect("istiod does not panic")
+        .expect("nor fail");
     let log = read(&out.join("proxy.log"));
     assert!(status.success(), "{status}\n{log}");
-    let code = read(&out.join("code")).trim().parse().unwrap();
+    let code = read(&out.join("code"))
+        .trim()
+        .parse()
+        .expect("it works on this machine");
     Some((ending(&log), code))
 }
 
@@ -133,12 +139,14 @@ fn read(path: &Path) -> String {
 fn cluster(store: &Store, config: &str) -> Arc<Value> {
     store
         .create("namespaces", json!({"metadata": {"name": "default"}}))
-        .unwrap();
+        .expect("an empty store takes it");
     let service = json!({
         "metadata": {"name": "demo"},
         "spec": {"selector": {"app": "demo"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
     });
-    store.create("services", service).unwrap();
+    store
+        .create("services", service)
+        .expect("it works on this machine");
     let pod = json!({
         "metadata": {
             "name": "demo-1",
@@ -147,18 +155,20 @@ fn cluster(store: &Store, config: &str) -> Arc<Value> {
         },
         "spec": {"nodeName": "lab-node-1", "containers": [{"name": "app", "image": "lastwatch/lab-app"}]},
     });
-    store.create("pods", pod).unwrap()
+    store.create("pods", pod).expect("it works on this machine")
 }
 
 /// The sidecar's environment as a kubelet would resolve it.
 fn environment(pod: &Value) -> Vec<(String, String)> {
-    let containers = pod["spec"]["containers"].as_array().unwrap();
+    let containers = pod["spec"]["containers"].as_array().expect("a list");
     let sidecar = containers.iter().find(|one| one["name"] == "istio-proxy");
-    let entries = sidecar.unwrap()["env"].as_array().unwrap();
+    let entries = sidecar.expect("it was injected")["env"]
+        .as_array()
+        .expect("a list");
     entries
         .iter()
         .map(|entry| {
-            let name = entry["name"].as_str().unwrap().to_owned();
+            let name = entry["name"].as_str().expect("text").to_owned();
             let value = match entry["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
                 Some("metadata.name") => pod["metadata"]["name"].as_str(),
                 Some("metadata.namespace") => pod["metadata"]["namespace"].as_str(),
@@ -166,7 +176,7 @@ fn environment(pod: &Value) -> Vec<(String, String)> {
                 Some("status.podIP") => Some("10.244.0.3"),
                 _ => entry["value"].as_str(),
             };
-            (name, value.unwrap().to_owned())
+            (name, value.expect("a value that we resolve").to_owned())
         })
         .collect()
 }
@@ -195,7 +205,7 @@ fn expect(found: &[AgentLine<'static>], expected: &[(&str, f64)]) {
     let told: Vec<_> = found
         .iter()
         .filter(|line| line.kind != AgentKind::NotReady)
-        .map(|line| (line.message.as_ref(), line.at.unwrap()))
+        .map(|line| (line.message.as_ref(), line.at.expect("a stamp")))
         .collect();
     let first = told.first().map_or(0, |(_, at)| *at);
     let told: Vec<_> = told
