@@ -71,6 +71,7 @@ fn available() -> Result<std::path::PathBuf, String> {
 
 /// Lets a pod with this `proxy.istio.io/config` live through `action`; gives its lines about the
 /// end, from the first one after `action` began, and the agent's exit code.
+#[expect(clippy::print_stdout, reason = "a test that compares nothing says so")]
 fn end(config: &str, action: &str) -> Option<(Vec<AgentLine<'static>>, i32)> {
     let envoy = match available() {
         Ok(envoy) => envoy,
