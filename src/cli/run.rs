@@ -22,6 +22,9 @@ pub(super) struct RunArgs {
     /// Practise on the embedded lab instead of a cluster
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     lab: bool,
+    /// The Envoy of the lab's sidecars [default: `LASTWATCH_ENVOY`, PATH, .envoy/envoy]
+    #[arg(long, value_name = "FILE", requires = "lab")]
+    envoy: Option<PathBuf>,
     /// The kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod's own account]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,

@@ -27,6 +27,8 @@ pub(super) async fn run(args: &RunArgs, plan: &Plan, printer: Printer) -> Exit {
     let settings = Settings {
         loopback: std::env::var_os("LASTWATCH_LAB_LOOPBACK").is_some(),
         client: plan.load.from != LoadFrom::Local,
+        meshed_client: plan.load.from == LoadFrom::MeshedPod,
+        envoy: args.envoy.clone(),
     };
     let lab = &plan.lab;
     let started = tokio::select! {
