@@ -347,7 +347,8 @@ pub struct LabPlan {
     pub endpoint_propagation: Option<Delay>,
     /// The same for the proxies of a mesh, after istiod's debounce.
     pub mesh_propagation: Option<Delay>,
-    /// Seconds by which each node's clock is ahead, by node name.
+    /// Seconds by which each node's clock is ahead, by node name: `node1` and `node2`, or as the lab
+    /// has them in full.
     pub clock_skew: BTreeMap<String, f64>,
     /// Settings of the mesh: drain defaults, retry policy, log encoding and others.
     pub mesh: BTreeMap<String, serde_json::Value>,

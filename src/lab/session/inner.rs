@@ -202,7 +202,9 @@ impl Parts<'_> {
         let name = NODES[index];
         let dir = self.folder.join(name);
         std::fs::create_dir(&dir)?;
-        let ahead = self.order.plan.clock_skew.get(name).copied();
+        let skews = &self.order.plan.clock_skew;
+        let short = format!("node{}", index + 1);
+        let ahead = skews.get(&short).or_else(|| skews.get(name)).copied();
         let clock = NodeClock::ahead(ahead.unwrap_or(0.0));
         let host = Arc::new(Host {
             index,
