@@ -11,6 +11,7 @@ mod decide;
 mod explain;
 mod findings;
 mod join;
+mod masking;
 mod pods;
 mod scene;
 mod tell;
@@ -49,11 +50,30 @@ pub fn attribute(timeline: &Timeline) -> Findings {
         })
         .collect();
     let (pods, outbound) = pods::find(&scene);
+    let (masked, masked_hint) = masking::of(&scene);
     Findings {
         failures,
         pods,
-        outbound,
         clocks,
-        ..Findings::default()
+        outbound,
+        masked,
+        masked_hint,
+        log_matches: log_matches(timeline, &scene.observe.log_patterns),
     }
 }
+
+/// Lines of all logs that match one of the patterns; one that is no regular expression matches
+/// nothing (a scenario that has one is refused before it runs).
+fn log_matches(timeline: &Timeline, patterns: &[String]) -> u64 {
+    let valid = patterns
+        .iter()
+        .filter(|pattern| regex::Regex::new(pattern).is_ok());
+    let Ok(patterns) = regex::RegexSet::new(valid) else {
+        return 0;
+    };
+    let lines = timeline.logs.iter().flat_map(|log| &log.lines);
+    lines.filter(|line| patterns.is_match(&line.text)).count() as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 mod clocks;
 mod endpoints;
 mod event;
+mod pod_events;
 mod pods;
 mod request;
 mod sink;
@@ -23,9 +24,10 @@ pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
+pub use pod_events::{PodEvent, pod_events};
 pub use pods::{
-    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodEvent, PodLife, Role,
-    SIDECAR_NAMES, epoch, pod_events, replica_set_owners,
+    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, Role, SIDECAR_NAMES,
+    epoch, replica_set_owners,
 };
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,

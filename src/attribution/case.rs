@@ -22,8 +22,8 @@ pub(super) struct Case<'a> {
     pub(super) end: RunOffset,
     /// The pod, where something proves it.
     pub(super) pod: Option<Known>,
-    /// The line of the client's own proxy.
-    pub(super) client_line: Option<String>,
+    /// The client's proxy had a connection to the pod that it names when the client gave up.
+    pub(super) connected: Option<bool>,
     /// A proxy had tried before, and said so.
     pub(super) retried: bool,
 }
@@ -105,7 +105,7 @@ impl<'a> Case<'a> {
             attempt: Interval::point(sent),
             end: request.end,
             pod: None,
-            client_line: None,
+            connected: None,
             retried: false,
         };
         case.shape = match &request.outcome {

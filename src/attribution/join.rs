@@ -56,12 +56,12 @@ fn from_client(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
         by: "the client's proxy sent it to the pod",
         line: quote(scene, line),
     });
-    case.client_line = quote(scene, line);
     let connected = line.upstream_local.is_some();
     if line.has("DC") || line.code == Some(0) {
         // The client gave up. An attempt that never connected hung on an address that was gone;
         // one that did connect, late, is innocent: an earlier one ate the time.
         case.shape = Shape::NoAnswer;
+        case.connected = chosen.is_some().then_some(connected);
         if !connected {
             case.pod = known;
         }

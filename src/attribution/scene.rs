@@ -6,14 +6,18 @@
 
 mod app_log;
 mod baseline;
+mod instants;
 mod pod;
 mod proxy_log;
+mod routes;
 mod span;
 
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
-pub(super) use pod::{Crash, End, How, Pod, Reaction, SAME};
+pub(super) use instants::{Crash, End, How, Reaction};
+pub(super) use pod::{Pod, SAME};
 pub(super) use proxy_log::{Access, ProxyLogs};
+pub(super) use routes::Routes;
 pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
@@ -37,6 +41,7 @@ pub(super) struct Scene<'a> {
     pub(super) offsets: ClockOffsets,
     pub(super) clients: BTreeMap<String, ClientInfo>,
     pub(super) baseline: Baseline,
+    pub(super) routes: Routes,
     pub(super) harness: Vec<Harness>,
     pub(super) observe: ObservePlan,
     blind: Vec<(String, Interval)>,
@@ -53,16 +58,19 @@ impl<'a> Scene<'a> {
             .iter()
             .filter_map(|life| Some((life.name.clone(), life.node.clone()?)))
             .collect();
-        let lives = target_pods(timeline, everyone);
-        let proxies = ProxyLogs::of(timeline, observe.access_log_format.as_deref());
         let service = timeline.run.service.as_deref();
         let endpoints = EndpointHistory::of(timeline, service);
+        let mut lives = target_pods(timeline, everyone);
+        if service.is_some() {
+            add_listed_pods(&endpoints, &mut lives);
+        }
+        let proxies = ProxyLogs::of(timeline, observe.access_log_format.as_deref());
         let blind = blind(timeline);
         let logs: Vec<AppLog> = lives
             .iter()
-            .map(|life| AppLog::of(timeline, life))
+            .map(|life| AppLog::of(timeline, life, &lives))
             .collect();
-        let answers = pod::answers(timeline);
+        let answers = instants::answers(timeline, &lives);
         let mut constraints = object_constraints(timeline, &lives);
         for (life, log) in lives.iter().zip(&logs) {
             app_log::constraints(
@@ -86,6 +94,7 @@ impl<'a> Scene<'a> {
                 Pod::new(life, log, proxy, answers, events, &offsets, &endpoints)
             })
             .collect();
+        let clients = clients(timeline);
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         let mut by_address: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, pod) in pods.iter().enumerate() {
@@ -106,7 +115,8 @@ impl<'a> Scene<'a> {
             proxies,
             endpoints,
             offsets,
-            clients: clients(timeline),
+            routes: Routes::of(timeline, &clients),
+            clients,
             baseline: Baseline::of(timeline),
             harness: harness(timeline),
             observe,
@@ -181,6 +191,20 @@ fn target_pods(timeline: &Timeline, lives: Vec<PodLife>) -> Vec<PodLife> {
             .filter(|life| life.belongs_to(workload, &owners))
             .collect(),
         None => lives,
+    }
+}
+
+/// Pods that the Service's slices list and that the pods' watch never showed.
+fn add_listed_pods(endpoints: &EndpointHistory, lives: &mut Vec<PodLife>) {
+    for (uid, changes) in &endpoints.pods {
+        if lives.iter().any(|life| life.uid == *uid) {
+            continue;
+        }
+        let (Some(name), Some(first)) = (endpoints.names.get(uid), changes.first()) else {
+            continue;
+        };
+        let ip = endpoints.addresses.get(uid).map(String::as_str);
+        lives.push(PodLife::listed_only(uid, name, ip, first.seen));
     }
 }
 

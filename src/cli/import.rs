@@ -2,6 +2,7 @@
 
 use super::{Exit, Printer};
 use crate::run::{ImportError, ImportOptions, import};
+use crate::scenario;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -19,6 +20,9 @@ pub(super) struct ImportArgs {
     /// The Service instead of the detected one.
     #[arg(long)]
     service: Option<String>,
+    /// A scenario whose gates and patterns the run is judged by.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
 }
 
 /// Imports, and ends with 0 when the capture could be read.
@@ -32,10 +36,20 @@ pub(super) fn run(args: ImportArgs, printer: Printer) -> Exit {
         printer.say("\nhint: write it as `deployment/demo`");
         return Exit::Usage;
     }
+    let plan = match &args.scenario {
+        None => serde_json::Value::Null,
+        Some(path) => match scenario::read(path, &|name| std::env::var(name).ok()) {
+            Ok(plan) => serde_json::to_value(plan.without_secrets()).expect("a plan is plain data"),
+            Err(faults) => {
+                printer.error(&faults);
+                return Exit::Usage;
+            }
+        },
+    };
     let options = ImportOptions {
         workload: args.workload,
         service: args.service,
-        plan: serde_json::Value::Null,
+        plan,
         argv: std::env::args().collect(),
     };
     match import(&args.capture, &args.out, &options) {

@@ -9,7 +9,7 @@ use super::event::{Change, EventKind, Resource};
 use super::stamp::{Interval, RunOffset};
 use super::timeline::Timeline;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// One second in nanoseconds: by how much the API floors its stamps.
 pub const FLOOR: i64 = 1_000_000_000;
@@ -167,6 +167,15 @@ impl PodLife {
         let order = lives.order;
         let mut by_uid = lives.by_uid;
         order.iter().filter_map(|uid| by_uid.remove(uid)).collect()
+    }
+
+    /// A pod that only slices show: nothing of its own states was seen.
+    pub fn listed_only(uid: &str, name: &str, ip: Option<&str>, seen: RunOffset) -> Self {
+        let mut life = new_life(uid, seen, &Value::Null, true);
+        name.clone_into(&mut life.name);
+        life.ip = ip.map(str::to_owned);
+        life.unseen = true;
+        life
     }
 
     /// The container that serves: the first app container that declares a port, else the first.
@@ -469,7 +478,7 @@ fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value>
         .flatten()
 }
 
-fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str)
 }
 
@@ -477,58 +486,4 @@ fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
 pub fn epoch(stamp: &str) -> Option<i64> {
     let stamp: jiff::Timestamp = stamp.parse().ok()?;
     i64::try_from(stamp.as_nanosecond()).ok()
-}
-
-/// One event of the API's `events` resource, as far as it concerns a pod.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PodEvent {
-    /// `Killing`, `FailedPreStopHook`, ...
-    pub reason: String,
-    /// The text.
-    pub message: String,
-    /// The container that it concerns, where it names one.
-    pub container: Option<String>,
-    /// `lastTimestamp`, epoch nanoseconds by the emitter's clock, floored; or `eventTime`.
-    pub stamp: Option<i64>,
-    /// When the watch showed it.
-    pub seen: RunOffset,
-    /// The event of the record.
-    pub event: u64,
-    /// The kubelet wrote it: its stamp is the node's.
-    pub by_kubelet: bool,
-}
-
-/// The API's events by the uid of the pod that they concern.
-pub fn pod_events(timeline: &Timeline) -> BTreeMap<String, Vec<PodEvent>> {
-    let mut found: BTreeMap<String, Vec<PodEvent>> = BTreeMap::new();
-    for event in &timeline.events {
-        let EventKind::Object {
-            resource: Resource::Events,
-            change,
-            object,
-        } = &event.kind
-        else {
-            continue;
-        };
-        if *change == Change::Deleted || text(object, "/involvedObject/kind") != Some("Pod") {
-            continue;
-        }
-        let Some(uid) = text(object, "/involvedObject/uid") else {
-            continue;
-        };
-        let container = text(object, "/involvedObject/fieldPath")
-            .and_then(|path| path.split_once('{')?.1.strip_suffix('}'));
-        found.entry(uid.to_owned()).or_default().push(PodEvent {
-            reason: text(object, "/reason").unwrap_or_default().to_owned(),
-            message: text(object, "/message").unwrap_or_default().to_owned(),
-            container: container.map(str::to_owned),
-            stamp: text(object, "/lastTimestamp")
-                .or_else(|| text(object, "/eventTime"))
-                .and_then(epoch),
-            seen: event.at.hi,
-            event: event.seq,
-            by_kubelet: text(object, "/source/component") == Some("kubelet"),
-        });
-    }
-    found
 }

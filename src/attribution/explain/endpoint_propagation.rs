@@ -15,7 +15,7 @@ use crate::evidence::{Interval, RunOffset};
 const SANDBOX: i64 = 1_500_000_000;
 
 pub(super) fn explain(
-    _scene: &Scene<'_>,
+    scene: &Scene<'_>,
     case: &Case<'_>,
     index: usize,
     pod: &Pod,
@@ -23,7 +23,7 @@ pub(super) fn explain(
 ) {
     let Shape::Link(link) = case.shape else {
         if case.shape == Shape::NoAnswer && case.meshed {
-            hung(case, pod, found);
+            hung(scene, case, pod, found);
         }
         return;
     };
@@ -55,7 +55,7 @@ pub(super) fn explain(
                 (behind_proxy(case, pod), Because::ProxyGone, false)
             } else {
                 (
-                    refused(begun, case.end, pod),
+                    refused(scene, begun, case.end, pod),
                     Because::AppStopped,
                     deleted.hi <= begun.lo,
                 )
@@ -100,7 +100,7 @@ fn reaches(span: Interval, window: Interval) -> f64 {
 }
 
 /// Refused by a pod without a proxy: from the closing of its listener until its sandbox is gone.
-fn refused(begun: Interval, end: RunOffset, pod: &Pod) -> f64 {
+fn refused(scene: &Scene<'_>, begun: Interval, end: RunOffset, pod: &Pod) -> f64 {
     let Some(stopped) = pod.stopped else {
         return 0.0;
     };
@@ -119,7 +119,11 @@ fn refused(begun: Interval, end: RunOffset, pod: &Pod) -> f64 {
     if at.intersect(window).is_none() {
         return 0.0;
     }
-    1.0
+    // An app that told of its shutdown listened until then.
+    let early = pod
+        .reacted_at(&scene.offsets)
+        .is_some_and(|reacted| end.0 + SAME / 2 < reacted.lo.0);
+    if early { 0.3 } else { 1.0 }
 }
 
 /// No answer to the connect: the pod's sandbox was gone before the attempt ended.
@@ -199,22 +203,35 @@ fn accept_queue(case: &Case<'_>, pod: &Pod) -> f64 {
 }
 
 /// Behind the client's own proxy an attempt hangs on an address that is gone, until the client's
-/// patience ends (facts 9.13). No pod is named for it.
-fn hung(case: &Case<'_>, pod: &Pod, found: &mut Vec<Hypothesis>) {
+/// patience ends (facts 9.13). The pod is named only where the proxy's line names it: it lacks an
+/// address of its own because it never connected. An attempt that did connect, late, is innocent.
+fn hung(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod, found: &mut Vec<Hypothesis>) {
     let Some(deleted) = pod.deleted else {
         return;
     };
     let ended = pod.app_end.map_or(deleted.lo, |end| end.at.lo);
     // The attempt hangs from its start; a proxy's connect timeout is 10 s.
     let long = case.end.0 - case.sent().0 >= 3_000_000_000;
-    if long && ended <= case.end && still_routed(pod, case.sent()) > 0.1 {
-        let proposal = Hypothesis::new(
-            Cause::EndpointPropagation,
-            None,
-            Hop::Pod,
-            1.0,
-            Because::HungAttempt,
-        );
-        found.push(proposal);
+    if !long || ended > case.end || still_routed(pod, case.sent()) <= 0.1 {
+        return;
     }
+    let weight = match case.connected {
+        Some(false) => 2.0,
+        Some(true) if scene.routes.dead_around(case.sent()) => 0.4,
+        Some(true) => 0.1,
+        None => 0.5,
+    };
+    let index = case
+        .pod
+        .as_ref()
+        .filter(|_| case.connected == Some(false))
+        .map(|known| known.pod);
+    let proposal = Hypothesis::new(
+        Cause::EndpointPropagation,
+        index,
+        Hop::Pod,
+        weight,
+        Because::HungAttempt,
+    );
+    found.push(proposal.tight(index.is_some() && deleted.hi <= case.end));
 }

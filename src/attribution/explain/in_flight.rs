@@ -126,10 +126,10 @@ fn propose(
             let deaf = served_in_grace(pod);
             push(
                 Cause::TermSignalUnhandled,
-                if deaf { 0.6 } else { 0.4 },
+                if deaf { 0.55 } else { 0.45 },
                 false,
             );
-            push(Cause::GraceExceeded, if deaf { 0.4 } else { 0.6 }, false);
+            push(Cause::GraceExceeded, if deaf { 0.45 } else { 0.55 }, false);
         }
         (How::Unknown, reaction) => unknown_end(pod, app, reaction, &mut push),
     }

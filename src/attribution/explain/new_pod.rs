@@ -5,8 +5,8 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{Pod, SAME};
-use crate::evidence::{Interval, RunOffset};
+use crate::attribution::scene::{Pod, SAME, overlap};
+use crate::evidence::{Interval, RunOffset, WATCH_LATENCY};
 
 /// A pod whose first listening was not seen counts as new for this long after it became ready.
 const YOUNG: i64 = 30_000_000_000;
@@ -60,6 +60,7 @@ pub(super) fn explain(
         (false, false) => 1.5,
         (true, false) => 0.05,
     };
+    let weight = weight * early(pod, case.attempt.lo);
     let tight = pod.listened.is_some_and(|listened| listened.lo >= case.end);
     found.push(
         Hypothesis::new(
@@ -71,4 +72,19 @@ pub(super) fn explain(
         )
         .tight(tight),
     );
+}
+
+/// How surely the pod did not listen yet, and was in the routes already, when the attempt began.
+fn early(pod: &Pod, begun: RunOffset) -> f64 {
+    let deaf = pod.listened.map_or(1.0, |listened| {
+        let later = Interval {
+            lo: RunOffset(begun.0 - SAME / 4),
+            hi: RunOffset(i64::MAX),
+        };
+        overlap(listened, later)
+    });
+    let routed = pod
+        .routed
+        .is_none_or(|routed| routed.0 - begun.0 <= WATCH_LATENCY);
+    if routed { deaf } else { 0.3 * deaf }
 }

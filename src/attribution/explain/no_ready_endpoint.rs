@@ -45,14 +45,20 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
     if nobody <= 0.0 {
         return;
     }
+    // A connect that nobody answers, sent after this one, shows that the routes still led to a pod.
+    let still = if scene.routes.dead_after(sent) {
+        0.1
+    } else {
+        1.0
+    };
     let proposal = Hypothesis::new(
         Cause::NoReadyEndpoint,
         None,
         Hop::Routing,
-        3.0 * nobody,
+        3.0 * nobody * still,
         Because::NobodyReady,
     );
-    found.push(proposal.tight(nobody >= 1.0));
+    found.push(proposal.tight(nobody >= 1.0 && still >= 1.0));
 }
 
 /// 1.0: nobody was ready all the time; between: only at some time of it, or somebody could still

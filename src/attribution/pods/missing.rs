@@ -41,7 +41,8 @@ fn exit_code_unseen(pod: &Pod) -> bool {
     let ended = |name: &str| pod.life.end_of(name).is_some();
     let app = pod.life.app().is_none_or(|app| ended(&app.name));
     let proxy = pod.life.sidecar().is_none_or(|proxy| ended(&proxy.name));
-    pod.life.removed.is_some() && !(app && proxy)
+    let gone = pod.life.removed.is_some() || pod.gone.is_some();
+    gone && (pod.life.containers.is_empty() || !(app && proxy))
 }
 
 /// The pod was in the routes while requests were sent, so its proxy had something to log.

@@ -3,11 +3,13 @@
 //! Apps word it freely, so lines are recognised by what such lines have in common in many
 //! languages and frameworks, never by one app's text.
 
-use crate::evidence::{Clock, Constraint, Interval, LogLine, PodLife, Timeline, WATCH_LATENCY};
+use crate::evidence::{
+    Clock, Constraint, Interval, LogLine, PodLife, STAMP_WIDTH, Timeline, WATCH_LATENCY,
+};
 use regex::RegexSet;
 use std::sync::LazyLock;
 
-use super::pod::Answers;
+use super::instants::Answers;
 
 /// Lines that tell of a signal or of a shutdown that has begun or ended.
 static SHUTDOWN: LazyLock<RegexSet> = LazyLock::new(|| {
@@ -54,8 +56,9 @@ pub(in crate::attribution) struct AppLog {
 }
 
 impl AppLog {
-    /// Reads the log of the pod's app container.
-    pub(in crate::attribution) fn of(timeline: &Timeline, life: &PodLife) -> Self {
+    /// Reads the log of the pod's app container. Pods that had one name after the other share a log:
+    /// each has the lines after its predecessor's end, up to its own.
+    pub(in crate::attribution) fn of(timeline: &Timeline, life: &PodLife, all: &[PodLife]) -> Self {
         let Some(app) = life.app() else {
             return Self::default();
         };
@@ -66,9 +69,28 @@ impl AppLog {
         let Some(log) = timeline.log(&life.name, &app.name) else {
             return found;
         };
-        found.seen = !log.lines.is_empty();
+        let others = || {
+            all.iter()
+                .filter(|other| other.name == life.name && other.uid != life.uid)
+        };
+        let ended = |other: &PodLife| other.end_of(&app.name).and_then(|end| end.finished);
+        let after = others()
+            .filter(|other| other.first_seen < life.first_seen)
+            .filter_map(ended)
+            .max();
+        let until = others()
+            .any(|other| other.first_seen > life.first_seen)
+            .then(|| ended(life))
+            .flatten()
+            .map(|end| end + STAMP_WIDTH);
         for (index, line) in log.lines.iter().enumerate() {
-            found.read(index, line);
+            let own = line.stamp.is_none_or(|stamp| {
+                after.is_none_or(|after| stamp > after) && until.is_none_or(|until| stamp <= until)
+            });
+            if own {
+                found.seen = true;
+                found.read(index, line);
+            }
         }
         found
     }
@@ -139,7 +161,7 @@ pub(super) fn constraints(
         && let (Some(finished), Some(sent)) = (end.finished, answers.latest_sent)
     {
         let method = "answers that name a pod against the end of its container";
-        let floor = crate::evidence::STAMP_WIDTH;
+        let floor = STAMP_WIDTH;
         found.push(Constraint::stamped_after(
             clock(),
             finished,
