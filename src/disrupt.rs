@@ -1,7 +1,7 @@
 //! What do we change, and how is it undone?
 //!
 //! [`Executor`] carries out the steps of a plan. Before each change a line goes to the [`Journal`]
-//! and is on disk when the change is asked for; [`undo`] plans from journal and current state what
+//! and is on disk when the change is asked for; [`undo()`] plans from journal and current state what
 //! to put back, and does it: at the end of a run, on an abort, and after a crash through
 //! [`restore`].
 
