@@ -22,7 +22,10 @@ impl Place {
         let path = std::env::temp_dir().join(name);
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         let place = Self { path };
-        fs::write(place.path.join("outer.pid"), std::process::id().to_string())?;
+        // Renamed into place: another lab's sweep takes an empty file for that of a dead process.
+        let written = place.path.join("outer.pid.new");
+        fs::write(&written, std::process::id().to_string())?;
+        fs::rename(written, place.path.join("outer.pid"))?;
         Ok(place)
     }
 
