@@ -121,8 +121,26 @@ async fn kubectl_cannot_tell_the_lab_from_a_cluster() {
     up.stop().await;
 }
 
-/// What happens to a pod and to its endpoint, when it was first seen, in milliseconds.
-type Story = BTreeMap<&'static str, f64>;
+/// What happens to a pod and to its endpoint, and when it was first seen.
+type Story = BTreeMap<&'static str, Moment>;
+
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// Milliseconds.
+    at: f64,
+    /// The lab counts its changes through, so this is their true order.
+    version: u64,
+}
+
+impl Moment {
+    fn new(at: f64, object: &Value) -> Self {
+        let version = object["metadata"]["resourceVersion"].as_str().unwrap();
+        Self {
+            at,
+            version: version.parse().unwrap(),
+        }
+    }
+}
 
 /// Tells pods' stories from watch events, in the order in which they came.
 #[derive(Default)]
@@ -137,8 +155,9 @@ impl Stories {
             return;
         };
         let story = self.pods.entry(uid.to_owned()).or_default();
+        let moment = Moment::new(at, pod);
         let mut first = |word| {
-            story.entry(word).or_insert(at);
+            story.entry(word).or_insert(moment);
         };
         let ready = pod["status"]["conditions"].as_array().is_some_and(|all| {
             all.iter()
@@ -173,6 +192,7 @@ impl Stories {
 
     fn slice(&mut self, at: f64, slice: &Value) {
         let mut now = Vec::new();
+        let moment = Moment::new(at, slice);
         for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
             let Some(uid) = endpoint["targetRef"]["uid"].as_str() else {
                 continue;
@@ -180,15 +200,15 @@ impl Stories {
             now.push(uid.to_owned());
             let story = self.pods.entry(uid.to_owned()).or_default();
             if endpoint["conditions"]["ready"] == true {
-                story.entry("endpoint ready").or_insert(at);
+                story.entry("endpoint ready").or_insert(moment);
             }
             if endpoint["conditions"]["terminating"] == true {
-                story.entry("endpoint terminating").or_insert(at);
+                story.entry("endpoint terminating").or_insert(moment);
             }
         }
         for uid in self.in_slice.iter().filter(|uid| !now.contains(uid)) {
             let story = self.pods.entry(uid.clone()).or_default();
-            story.entry("endpoint gone").or_insert(at);
+            story.entry("endpoint gone").or_insert(moment);
         }
         self.in_slice = now;
     }
@@ -235,69 +255,142 @@ const ORDER: &[&str] = &[
     "gone",
 ];
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// What no machine can be too busy for, since the later follows from the earlier.
+const FORCED: &[[&str; 2]] = &[
+    ["deleted", "endpoint terminating"],
+    ["deleted", "ended"],
+    ["ended", "endpoint gone"],
+    ["ended", "no grace left"],
+    ["no grace left", "gone"],
+];
+
+/// Whether both happened, in this order.
+fn follows(story: &Story, [earlier, later]: [&str; 2]) -> bool {
+    let version = |word| story.get(word).map(|moment| moment.version);
+    matches!((version(earlier), version(later)), (Some(earlier), Some(later)) if earlier < later)
 }
 
-#[tokio::test]
-async fn pods_and_slices_change_in_the_order_and_at_the_pace_of_a_real_cluster() {
-    let up = Up::start("manifests/demo/no-prestop.yaml").await;
-    let kubectl = &up.kubectl;
-    let watch = "-w -o json --output-watch-events";
-    let (_pods, mut pods) = kubectl.follow(&format!("get pods -l app=demo {watch}"));
-    let (_slices, mut slices) = kubectl.follow(&format!(
-        "get endpointslices -l kubernetes.io/service-name=demo {watch}"
-    ));
-    let (mut pod_text, mut slice_text) = (String::new(), String::new());
-    let mut stories = Stories::default();
-    let began = Instant::now();
-    let at = || began.elapsed().as_secs_f64() * 1000.0;
-    kubectl.run("rollout restart deployment/demo").await;
-    let read = async {
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The two watches, as kubectl prints them.
+struct Watches {
+    pods: Lines<BufReader<ChildStdout>>,
+    slices: Lines<BufReader<ChildStdout>>,
+    pod_text: String,
+    slice_text: String,
+    _children: [Child; 2],
+}
+
+impl Watches {
+    fn open(kubectl: &Kubectl) -> Self {
+        let watch = "-w -o json --output-watch-events";
+        let (first, pods) = kubectl.follow(&format!("get pods -l app=demo {watch}"));
+        let of_demo = "endpointslices -l kubernetes.io/service-name=demo";
+        let (second, slices) = kubectl.follow(&format!("get {of_demo} {watch}"));
+        Self {
+            pods,
+            slices,
+            pod_text: String::new(),
+            slice_text: String::new(),
+            _children: [first, second],
+        }
+    }
+
+    /// Reads until the rollout of three pods is over.
+    async fn read(&mut self, stories: &mut Stories) {
+        let began = Instant::now();
+        let at = || began.elapsed().as_secs_f64() * 1000.0;
         while stories.told("deleted", "gone").len() < 3
             || stories.told("created", "endpoint ready").len() < 3
         {
             tokio::select! {
-                line = pods.next_line() => {
-                    if let Some(event) = whole(&mut pod_text, &line.unwrap().expect("the watch goes on")) {
+                line = self.pods.next_line() => {
+                    let line = line.unwrap().expect("the watch goes on");
+                    if let Some(event) = whole(&mut self.pod_text, &line) {
                         stories.pod(at(), event["type"].as_str().unwrap(), &event["object"]);
                     }
                 }
-                line = slices.next_line() => {
-                    if let Some(event) = whole(&mut slice_text, &line.unwrap().expect("the watch goes on")) {
+                line = self.slices.next_line() => {
+                    let line = line.unwrap().expect("the watch goes on");
+                    if let Some(event) = whole(&mut self.slice_text, &line) {
                         stories.slice(at(), &event["object"]);
                     }
                 }
             }
         }
-    };
-    tokio::time::timeout(PATIENCE, read)
-        .await
-        .expect("three pods are replaced in time");
-
-    for story in stories.told("deleted", "gone") {
-        // The two watches are two streams: what is written within 20 ms may arrive either way.
-        for pair in ORDER.windows(2) {
-            assert!(story[pair[0]] <= story[pair[1]] + 20.0, "{story:?}");
-        }
     }
+}
+
+/// What is unlike the recordings: the order of changes, and the medians of their spacing.
+fn unlike(stories: &Stories) -> Vec<String> {
     let new = stories.told("created", "endpoint ready");
     let old = stories.told("deleted", "gone");
-    for (stories, spans) in [(&new, BEGINNING), (&old, ENDING)] {
-        for (from, to, recorded) in spans {
-            let own = median(
-                stories
-                    .iter()
-                    .map(|story| story[to] - story[from])
-                    .collect(),
-            );
-            assert!(
-                recorded.iter().any(|recorded| is_like(own, *recorded)),
-                "from {from} to {to}: {own:.0} ms, recorded {recorded:?} ms"
-            );
+    let mut faults = Vec::new();
+    for story in &old {
+        if !ORDER
+            .windows(2)
+            .all(|pair| follows(story, [pair[0], pair[1]]))
+        {
+            faults.push(format!("in another order: {story:?}"));
         }
     }
+    for (stories, spans) in [(&new, BEGINNING), (&old, ENDING)] {
+        for (from, to, recorded) in spans {
+            let span = |story: &&Story| Some(story.get(to)?.at - story.get(from)?.at);
+            let own = median(stories.iter().filter_map(|story| span(story)).collect());
+            if !recorded.iter().any(|recorded| is_like(own, *recorded)) {
+                faults.push(format!(
+                    "from {from} to {to}: {own:.0} ms, recorded {recorded:?} ms"
+                ));
+            }
+        }
+    }
+    faults
+}
+
+/// A busy machine slows the lab down, so the best of some rollouts shows its own pace.
+const ROUNDS: usize = 5;
+
+#[tokio::test]
+async fn pods_and_slices_change_in_the_order_and_at_the_pace_of_a_real_cluster() {
+    let up = Up::start("manifests/demo/no-prestop.yaml").await;
+    let mut watches = Watches::open(&up.kubectl);
+    let mut in_slice = Vec::new();
+    let mut faults = Vec::new();
+    for round in 1..=ROUNDS {
+        let mut stories = Stories {
+            in_slice,
+            ..Stories::default()
+        };
+        // Not `rollout restart`: two of them in one second are one.
+        let patch = format!(
+            r#"{{"spec":{{"template":{{"metadata":{{"annotations":{{"round":"{round}"}}}}}}}}}}"#
+        );
+        up.kubectl
+            .run(&format!("patch deployment demo -p {patch}"))
+            .await;
+        tokio::time::timeout(PATIENCE, watches.read(&mut stories))
+            .await
+            .expect("three pods are replaced in time");
+        for story in stories.told("deleted", "gone") {
+            for [earlier, later] in FORCED {
+                let seen = story.contains_key(earlier) && story.contains_key(later);
+                assert!(!seen || follows(story, [earlier, later]), "{story:?}");
+            }
+        }
+        faults = unlike(&stories);
+        if faults.is_empty() {
+            break;
+        }
+        in_slice = stories.in_slice;
+    }
+    assert!(
+        faults.is_empty(),
+        "in {ROUNDS} rollouts, at last: {faults:#?}"
+    );
     up.stop().await;
 }
 
