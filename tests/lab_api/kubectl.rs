@@ -119,15 +119,14 @@ async fn kubectl_applies_shows_follows_restarts_scales_and_deletes() {
     kubectl
         .run("wait --for=jsonpath={.status.readyReplicas}=3 deployment/demo --timeout=50s")
         .await;
-    let names = kubectl.run("get pods -l app=demo -o name").await;
-    let victim = names.lines().next().unwrap().to_owned();
+    let victim = kubectl.living_pod().await;
     assert!(
         kubectl
-            .run(&format!("delete {victim} --timeout=50s"))
+            .run(&format!("delete pod {victim} --timeout=50s"))
             .await
             .contains("deleted")
     );
-    let (found, text) = kubectl.try_run(&format!("get {victim}")).await;
+    let (found, text) = kubectl.try_run(&format!("get pod {victim}")).await;
     assert!(!found && text.contains("NotFound"), "{text}");
 
     let events = kubectl.run("get events").await;
@@ -175,16 +174,19 @@ async fn kubectl_patches_edits_and_is_told_what_is_wrong() {
             .contains("rolled back")
     );
     kubectl.run("annotate deployment demo note=x").await;
-    kubectl.run("label pods -l app=demo extra=y").await;
+    kubectl
+        .run("rollout status deployment/demo --timeout=50s")
+        .await;
+    let pod = kubectl.living_pod().await;
+    kubectl.run(&format!("label pod {pod} extra=y")).await;
     assert!(
         kubectl
             .run("describe deployment demo")
             .await
             .contains("StrategyType:")
     );
-    let names = kubectl.run("get pods -l extra=y -o name").await;
-    let pod = names.lines().next().unwrap();
-    let pods = kubectl.run(&format!("describe {pod}")).await;
+    assert!(kubectl.run("get pods -l extra=y").await.contains(&pod));
+    let pods = kubectl.run(&format!("describe pod {pod}")).await;
     assert!(pods.contains("Successfully assigned"), "{pods}");
     assert!(
         kubectl

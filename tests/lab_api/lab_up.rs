@@ -100,13 +100,10 @@ async fn kubectl_cannot_tell_the_lab_from_a_cluster() {
     kubectl
         .run("wait --for=jsonpath={.status.replicas}=2 deployment/demo --timeout=55s")
         .await;
-    let names = kubectl
-        .run("get pods -l app=demo -o name --sort-by=.metadata.creationTimestamp")
-        .await;
-    let victim = names.lines().next().unwrap();
+    let victim = kubectl.living_pod().await;
     assert!(
         kubectl
-            .run(&format!("delete {victim} --timeout=55s"))
+            .run(&format!("delete pod {victim} --timeout=55s"))
             .await
             .contains("deleted")
     );
@@ -299,12 +296,13 @@ impl Watches {
         }
     }
 
-    /// Reads until the rollout of three pods is over.
-    async fn read(&mut self, stories: &mut Stories) {
+    /// Reads until three pods have each of the stories `from` .. `to`.
+    async fn read(&mut self, stories: &mut Stories, until: &[[&str; 2]]) {
         let began = Instant::now();
         let at = || began.elapsed().as_secs_f64() * 1000.0;
-        while stories.told("deleted", "gone").len() < 3
-            || stories.told("created", "endpoint ready").len() < 3
+        while until
+            .iter()
+            .any(|[from, to]| stories.told(from, to).len() < 3)
         {
             tokio::select! {
                 line = self.pods.next_line() => {
@@ -340,7 +338,7 @@ fn unlike(stories: &Stories) -> Vec<String> {
     for (stories, spans) in [(&new, BEGINNING), (&old, ENDING)] {
         for (from, to, recorded) in spans {
             let span = |story: &&Story| Some(story.get(to)?.at - story.get(from)?.at);
-            let own = median(stories.iter().filter_map(|story| span(story)).collect());
+            let own = median(stories.iter().filter_map(span).collect());
             if !recorded.iter().any(|recorded| is_like(own, *recorded)) {
                 faults.push(format!(
                     "from {from} to {to}: {own:.0} ms, recorded {recorded:?} ms"
@@ -358,8 +356,15 @@ const ROUNDS: usize = 5;
 async fn pods_and_slices_change_in_the_order_and_at_the_pace_of_a_real_cluster() {
     let up = Up::start("manifests/demo/no-prestop.yaml").await;
     let mut watches = Watches::open(&up.kubectl);
-    let mut in_slice = Vec::new();
+    // What happens before kubectl watches is not seen as a change.
+    let mut before = Stories::default();
+    let there = [["ready", "endpoint ready"]];
+    tokio::time::timeout(PATIENCE, watches.read(&mut before, &there))
+        .await
+        .expect("three pods are there in time");
+    let mut in_slice = before.in_slice;
     let mut faults = Vec::new();
+    let replaced = [["deleted", "gone"], ["created", "endpoint ready"]];
     for round in 1..=ROUNDS {
         let mut stories = Stories {
             in_slice,
@@ -372,7 +377,7 @@ async fn pods_and_slices_change_in_the_order_and_at_the_pace_of_a_real_cluster()
         up.kubectl
             .run(&format!("patch deployment demo -p {patch}"))
             .await;
-        tokio::time::timeout(PATIENCE, watches.read(&mut stories))
+        tokio::time::timeout(PATIENCE, watches.read(&mut stories, &replaced))
             .await
             .expect("three pods are replaced in time");
         for story in stories.told("deleted", "gone") {

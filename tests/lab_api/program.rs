@@ -66,6 +66,16 @@ impl Kubectl {
         text
     }
 
+    /// A pod of the demo that nobody deletes: others may be gone before they can be named.
+    pub(crate) async fn living_pod(&self) -> String {
+        let columns = "NAME:.metadata.name,DELETED:.metadata.deletionTimestamp";
+        let line = format!("get pods -l app=demo --no-headers -o custom-columns={columns}");
+        let pods = self.run(&line).await;
+        let living = pods.lines().find(|line| line.ends_with("<none>"));
+        let living = living.unwrap_or_else(|| panic!("all are being deleted: {pods}"));
+        living.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// A command that goes on, and its lines.
     pub(crate) fn follow(&self, line: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = self.command(line).stdout(Stdio::piped()).spawn().unwrap();
