@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+#[path = "measure/memory.rs"]
+mod memory;
+
 /// Epoch nanoseconds at offset 0.
 const STARTED_AT: i64 = 1_795_000_000_000_000_000;
 /// The first old pod is deleted then.
@@ -80,17 +83,9 @@ fn child(run: &Path) {
         findings.pods.len(),
         explained.as_secs_f64(),
         read.as_secs_f64(),
-        peak_kib() as f64 / 1024.0
+        memory::peak_kib() as f64 / 1024.0
     ));
     say(&format!("  causes: {causes:?}"));
-}
-
-/// The most memory that this process ever had resident.
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let words = line.expect("it is told").split_whitespace().nth(1);
-    words.and_then(|word| word.parse().ok()).expect("a number")
 }
 
 /// A synthetic run.

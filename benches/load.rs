@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "measure/memory.rs"]
+mod memory;
 #[path = "load/server.rs"]
 mod server;
 
@@ -121,7 +123,7 @@ fn child_load(address: SocketAddr, rate: f64, requests: u64) {
         failed: summary.failed,
         dropped: summary.dropped,
         slip_p99_us: summary.harness.slip_p99.unwrap_or_default() as f64 / 1e3,
-        peak_kib: peak_kib(),
+        peak_kib: memory::peak_kib(),
     });
 }
 
@@ -159,20 +161,12 @@ fn child_timer(rate: f64, seconds: f64) {
         failed: 0,
         dropped: 0,
         slip_p99_us: p99.as_secs_f64() * 1e6,
-        peak_kib: peak_kib(),
+        peak_kib: memory::peak_kib(),
     });
 }
 
 fn tell(told: &Told) {
     say(&serde_json::to_string(told).expect("plain numbers"));
-}
-
-/// The most memory that this process ever had resident.
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let words = line.expect("it is told").split_whitespace().nth(1);
-    words.and_then(|word| word.parse().ok()).expect("a number")
 }
 
 /// A finished process: what it printed and the CPU time that the kernel counted for it.

@@ -25,6 +25,7 @@ pub use event::{
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
 pub use pod_events::{PodEvent, pod_events};
+pub(crate) use pods::controller;
 pub use pods::{
     ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, Role, SIDECAR_NAMES,
     epoch, replica_set_owners,

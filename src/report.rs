@@ -23,6 +23,7 @@ pub use model::{
     CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
 };
 pub use terminal::terminal;
+pub(crate) use words::thousands;
 
 /// The formats that `--report FORMAT=FILE` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -135,32 +135,24 @@ impl<'a> Scene<'a> {
     /// The pod of that name that was there at `at`.
     pub(super) fn pod_named(&self, name: &str, at: RunOffset) -> Option<usize> {
         let indices = self.by_name.get(name)?;
-        let alive = |index: &&usize| {
-            let pod = &self.pods[**index];
-            pod.life.first_seen <= at || pod.life.initial
+        self.latest_seen(indices, at)
+    }
+
+    /// The latest of these pods that had been seen by `at`; else the first of them.
+    fn latest_seen(&self, indices: &[usize], at: RunOffset) -> Option<usize> {
+        let seen = |index: &&usize| {
+            let life = &self.pods[**index].life;
+            life.first_seen <= at || life.initial
         };
-        indices
-            .iter()
-            .rev()
-            .find(alive)
-            .or(indices.first())
-            .copied()
+        let latest = indices.iter().rev().find(seen);
+        latest.or(indices.first()).copied()
     }
 
     /// The pod that had this address (`ip:port`) at `at`.
     pub(super) fn pod_at(&self, host: &str, at: RunOffset) -> Option<usize> {
         let (address, _) = host.rsplit_once(':')?;
         let indices = self.by_address.get(address.trim_matches(['[', ']']))?;
-        let alive = |index: &&usize| {
-            let pod = &self.pods[**index];
-            pod.life.first_seen <= at || pod.life.initial
-        };
-        indices
-            .iter()
-            .rev()
-            .find(alive)
-            .or(indices.first())
-            .copied()
+        self.latest_seen(indices, at)
     }
 
     /// The record says that it has no log of this container.

@@ -461,7 +461,8 @@ fn containers(pod: &Value) -> Vec<ContainerSpec> {
     found
 }
 
-fn controller(object: &Value) -> Option<(&str, &str)> {
+/// The controller among an object's owners: its kind and name.
+pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
     let owner = owners
         .iter()

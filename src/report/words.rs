@@ -4,7 +4,7 @@ use crate::attribution::Cause;
 use crate::evidence::{ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase};
 
 /// `3001` as `3,001`.
-pub(super) fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::cli::Printer;
 use crate::evidence::RunPhase;
+use crate::report::thousands;
 use crate::run::live::{LiveRun, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write;
@@ -94,10 +95,10 @@ fn line(now: &Progress) -> String {
         let _ = write!(line, ": {}", now.note);
     }
     if now.load.sent > 0 {
-        let (sent, failed) = (grouped(now.load.sent), grouped(now.load.failed));
+        let (sent, failed) = (thousands(now.load.sent), thousands(now.load.failed));
         let _ = write!(line, " | sent {sent}, failed {failed}");
         if now.load.dropped > 0 {
-            let _ = write!(line, ", not sent {}", grouped(now.load.dropped));
+            let _ = write!(line, ", not sent {}", thousands(now.load.dropped));
         }
         if let Some(p99) = now.load.p99 {
             let _ = write!(line, ", p99 {}", millis(p99));
@@ -129,18 +130,6 @@ fn millis(duration: Duration) -> String {
     } else {
         format!("{millis:.0} ms")
     }
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

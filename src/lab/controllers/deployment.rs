@@ -29,13 +29,7 @@ const HASH: &str = "pod-template-hash";
 
 fn keys(store: &Store, resource: &str, change: &Change) -> Vec<Key> {
     let namespace = object::namespace(&change.object);
-    let of = |owned: &Value| {
-        let owner = object::controller(owned).filter(|owner| owner["kind"] == "Deployment")?;
-        Some(Key {
-            namespace: namespace.to_owned(),
-            name: object::text(&owner["name"]).to_owned(),
-        })
-    };
+    let of = |owned: &Value| Key::of_owner(owned, "Deployment");
     match resource {
         "deployments" => vec![Key::of(&change.object)],
         "replicasets" => of(&change.object).into_iter().collect(),

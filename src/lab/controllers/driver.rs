@@ -30,6 +30,15 @@ impl Key {
         }
     }
 
+    /// The controller of an object, where it is of that kind.
+    pub(super) fn of_owner(object: &Value, kind: &str) -> Option<Self> {
+        let owner = object::controller(object).filter(|owner| owner["kind"] == kind)?;
+        Some(Self {
+            namespace: object::namespace(object).to_owned(),
+            name: object::text(&owner["name"]).to_owned(),
+        })
+    }
+
     /// The namespace as the store wants it.
     pub(super) fn place(&self) -> Option<&str> {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())

@@ -23,14 +23,7 @@ fn keys(_: &Store, resource: &str, change: &Change) -> Vec<Key> {
     if resource == "jobs" {
         return vec![Key::of(&change.object)];
     }
-    let owner = object::controller(&change.object).filter(|owner| owner["kind"] == "Job");
-    owner
-        .map(|owner| Key {
-            namespace: object::namespace(&change.object).to_owned(),
-            name: object::text(&owner["name"]).to_owned(),
-        })
-        .into_iter()
-        .collect()
+    Key::of_owner(&change.object, "Job").into_iter().collect()
 }
 
 /// What there is of a Job's pods.

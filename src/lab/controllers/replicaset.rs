@@ -24,12 +24,7 @@ fn keys(_: &Store, resource: &str, change: &Change) -> Vec<Key> {
     if resource == "replicasets" {
         return vec![Key::of(&change.object)];
     }
-    let owner = object::controller(&change.object).filter(|owner| owner["kind"] == "ReplicaSet");
-    owner
-        .map(|owner| Key {
-            namespace: object::namespace(&change.object).to_owned(),
-            name: object::text(&owner["name"]).to_owned(),
-        })
+    Key::of_owner(&change.object, "ReplicaSet")
         .into_iter()
         .collect()
 }

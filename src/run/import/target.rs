@@ -6,7 +6,7 @@
 
 use super::ImportOptions;
 use super::gathered::Gathered;
-use crate::evidence::{Change, EventKind, Resource};
+use crate::evidence::{Change, EventKind, Resource, controller};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -100,16 +100,6 @@ fn objects(gathered: &Gathered, wanted: Resource) -> impl Iterator<Item = (i64, 
 
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str)
-}
-
-/// The controller among the owners: its kind and name.
-fn controller(object: &Value) -> Option<(&str, &str)> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners
-        .iter()
-        .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))
-        .or_else(|| owners.first())?;
-    Some((text(owner, "/kind")?, text(owner, "/name")?))
 }
 
 fn replica_set_owners(gathered: &Gathered) -> HashMap<String, String> {
