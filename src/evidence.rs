@@ -8,6 +8,7 @@
 mod clocks;
 mod endpoints;
 mod event;
+mod object;
 mod pod_events;
 mod pods;
 mod request;
@@ -24,11 +25,11 @@ pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
+pub(crate) use object::controller;
+pub use object::{SIDECAR_NAMES, epoch};
 pub use pod_events::{PodEvent, pod_events};
-pub(crate) use pods::controller;
 pub use pods::{
-    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, Role, SIDECAR_NAMES,
-    epoch, replica_set_owners,
+    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, Role, replica_set_owners,
 };
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,

@@ -8,7 +8,8 @@
 //! unreliable.
 
 use super::event::{Change, EventKind, Resource};
-use super::pods::{FLOOR, PodLife, epoch};
+use super::object::epoch;
+use super::pods::{FLOOR, PodLife};
 use super::stamp::{Clock, Interval, RunOffset};
 use super::timeline::Timeline;
 use serde_json::Value;

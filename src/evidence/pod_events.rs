@@ -1,7 +1,7 @@
 //! Which events of the API's own `events` resource tell of a pod?
 
 use super::event::{Change, EventKind, Resource};
-use super::pods::{epoch, text};
+use super::object::{epoch, text};
 use super::stamp::RunOffset;
 use super::timeline::Timeline;
 use std::collections::BTreeMap;
