@@ -1,7 +1,7 @@
 //! What failed without a disruption?
 
 use super::disruption_start;
-use crate::evidence::{EventKind, RunOffset, Timeline};
+use crate::evidence::{EventKind, FailedRequest, RunOffset, Timeline};
 use serde::{Deserialize, Serialize};
 
 /// The load before the first disruption.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Control {
     /// Requests sent in the baseline.
     pub requests: u64,
-    /// Of them failed.
+    /// Of them failed before the first disruption: what it cut is not the control's.
     pub failed: u64,
     /// Their share.
     pub failed_share: Option<f64>,
@@ -22,20 +22,25 @@ pub(super) fn measure(timeline: &Timeline, limit: f64) -> Control {
     let Some(start) = disruption_start(timeline) else {
         return Control::default();
     };
-    let (mut requests, mut failed) = (0, 0);
-    for event in &timeline.events {
-        if let EventKind::Requests(counts) = &event.kind
-            && counts.bucket.0 + counts.width <= start.0
-        {
-            requests += counts.ok + counts.failed;
-            failed += counts.failed;
-        }
-    }
-    let failed_share = (requests > 0).then(|| failed as f64 / requests as f64);
-    if requests == 0 {
+    let buckets: Vec<_> = timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Requests(counts) if counts.bucket.0 + counts.width <= start.0 => {
+                Some(counts)
+            }
+            _ => None,
+        })
+        .collect();
+    let requests: u64 = buckets.iter().map(|counts| counts.ok + counts.failed).sum();
+    let failed: u64 = buckets.iter().map(|counts| counts.failed).sum();
+    let until = buckets.iter().map(|counts| counts.bucket.0 + counts.width);
+    let failed = match until.max() {
+        Some(until) => failed.saturating_sub(cut_later(timeline, RunOffset(until), start)),
         // A capture without counts still shows its failures.
-        failed = failures_before(timeline, start);
-    }
+        None => failed_before(timeline, start),
+    };
+    let failed_share = (requests > 0).then(|| failed as f64 / requests as f64);
     Control {
         requests,
         failed,
@@ -44,12 +49,28 @@ pub(super) fn measure(timeline: &Timeline, limit: f64) -> Control {
     }
 }
 
+/// Requests sent in the baseline that failed only once the disruption had begun.
+fn cut_later(timeline: &Timeline, until: RunOffset, start: RunOffset) -> u64 {
+    let sent_before = |request: &FailedRequest| request.sent.unwrap_or(request.intended) < until;
+    failed_requests(timeline)
+        .filter(|request| sent_before(request) && request.end >= start)
+        .count() as u64
+}
+
 /// Failed requests that were over before the first disruption: they are the control's, whatever
 /// they are called.
-fn failures_before(timeline: &Timeline, start: RunOffset) -> u64 {
-    let over = timeline.events.iter().filter(|event| match &event.kind {
-        EventKind::RequestFailed(request) => request.end < start,
-        _ => false,
-    });
-    over.count() as u64
+fn failed_before(timeline: &Timeline, start: RunOffset) -> u64 {
+    failed_requests(timeline)
+        .filter(|request| request.end < start)
+        .count() as u64
+}
+
+fn failed_requests(timeline: &Timeline) -> impl Iterator<Item = &FailedRequest> {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::RequestFailed(request) => Some(request.as_ref()),
+            _ => None,
+        })
 }

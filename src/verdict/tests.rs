@@ -236,6 +236,22 @@ fn a_noisy_baseline_blames_nobody() {
 }
 
 #[test]
+fn what_the_disruption_cut_is_not_the_controls() {
+    let mut bed = Bed::new();
+    bed.push(4, counts(4, 0, 30));
+    for _ in 0..30 {
+        let EventKind::RequestFailed(mut request) = failure(4) else {
+            unreachable!("a failure is a failed request");
+        };
+        request.end = RunOffset(7 * SECOND);
+        bed.push(7, EventKind::RequestFailed(request));
+    }
+    let verdict = bed.judge(&Gates::default());
+    assert_eq!(verdict.control.failed, 0);
+    assert_eq!(verdict.outcome, Outcome::Fail, "{:?}", verdict.reasons);
+}
+
+#[test]
 fn too_little_exposure_is_inconclusive() {
     let gates = Gates {
         min_exposure: Some(401),
