@@ -13,6 +13,10 @@ use std::net::SocketAddrV4;
 /// it sees on a busy machine.
 const RESOLUTION: i64 = 20_000_000;
 
+/// The kernel's news of a connection are read in their turn: they are stamped this much later than
+/// the client sees its end, at worst. No port is used again so soon.
+const LATE_NEWS: i64 = 500_000_000;
+
 /// A cause, and those that are as good within the truth's resolution.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Truth {
@@ -65,9 +69,9 @@ pub(super) fn true_cause(failure: &FailedRequest, started_at: i64, history: &His
     // A kept connection was made when it was made; a new one not before it was asked for.
     let made = began - failure.connection.age.max(0);
     let (from, until) = if reused {
-        (made - 1_000_000_000, began)
+        (made - 1_000_000_000, began + LATE_NEWS)
     } else {
-        (began - RESOLUTION, ended)
+        (began - RESOLUTION, ended + LATE_NEWS)
     };
     let Some((pod, port)) = history.chosen(port, to, from, until) else {
         let refused = matches!(

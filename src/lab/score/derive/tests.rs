@@ -187,6 +187,15 @@ fn the_table_of_causes_is_followed() {
             new(Connect, error(Refused), 1_001),
             gone(),
         ),
+        // The news of the connection, of 1,000 ms, came after its end.
+        (
+            "endpoint-propagation",
+            FailedRequest {
+                sent: Some(RunOffset::from_millis(990)),
+                ..new(Connect, error(Refused), 995)
+            },
+            gone(),
+        ),
         (
             "endpoint-propagation",
             new(Connect, error(Timeout), 9_000),
