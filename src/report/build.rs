@@ -5,7 +5,7 @@ use super::model::{
     CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
 };
 use super::words::{meaning, seen};
-use crate::attribution::{Attribution, Cause, Confidence, Findings};
+use crate::attribution::{Attribution, Cause, Confidence, Findings, PodFinding};
 use crate::evidence::{EventKind, FailedRequest, Origin, RunInfo, Timeline};
 use crate::verdict::Verdict;
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +19,7 @@ impl Report {
             .iter()
             .filter_map(|found| Some(entry(found, requests.get(&found.event)?)))
             .collect();
-        let causes = causes(&failures);
+        let causes = causes(&failures, &findings.pods);
         let advice = advise(&failures, &findings.pods);
         Self {
             schema_version: REPORT_VERSION,
@@ -76,7 +76,7 @@ fn entry(found: &Attribution, request: &FailedRequest) -> FailureEntry {
 }
 
 /// The most frequent first; among equals in the order of the design.
-fn causes(failures: &[FailureEntry]) -> Vec<CauseSummary> {
+fn causes(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<CauseSummary> {
     let mut by_cause: BTreeMap<Cause, Vec<&FailureEntry>> = BTreeMap::new();
     for failure in failures {
         by_cause.entry(failure.cause).or_default().push(failure);
@@ -85,8 +85,34 @@ fn causes(failures: &[FailureEntry]) -> Vec<CauseSummary> {
         .into_iter()
         .map(|(cause, failures)| cause_summary(cause, &failures))
         .collect();
-    causes.sort_by_key(|summary| std::cmp::Reverse(summary.count));
+    count_calls(&mut causes, pods);
+    causes.sort_by_key(|summary| std::cmp::Reverse(summary.count + summary.calls));
     causes
+}
+
+/// Calls are lost between a sidecar's end and its app's (design 6): that is one cause.
+fn count_calls(causes: &mut Vec<CauseSummary>, pods: &[PodFinding]) {
+    let lost = |pod: &PodFinding| pod.outbound_failures.unwrap_or(0);
+    let Some(worst) = pods.iter().max_by_key(|pod| lost(pod)) else {
+        return;
+    };
+    let calls = pods.iter().map(lost).sum();
+    if calls == 0 {
+        return;
+    }
+    let cause = Cause::SidecarExitedFirst;
+    match causes.iter_mut().find(|summary| summary.cause == cause) {
+        Some(summary) => summary.calls = calls,
+        None => causes.push(CauseSummary {
+            cause,
+            count: 0,
+            calls,
+            confidence: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            meaning: meaning(cause).to_owned(),
+            sample: worst.pod.clone(),
+        }),
+    }
 }
 
 fn cause_summary(cause: Cause, failures: &[&FailureEntry]) -> CauseSummary {
@@ -107,6 +133,7 @@ fn cause_summary(cause: Cause, failures: &[&FailureEntry]) -> CauseSummary {
     CauseSummary {
         cause,
         count: failures.len() as u64,
+        calls: 0,
         confidence,
         pods,
         meaning: meaning(cause).to_owned(),

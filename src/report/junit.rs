@@ -1,7 +1,7 @@
 //! JUnit XML for CI systems: one test case a gate.
 
 use super::model::Report;
-use super::words::plural;
+use super::words::dropped;
 use crate::verdict::{Gate, GateStatus};
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
@@ -67,7 +67,7 @@ fn causes(report: &Report) -> String {
             format!(
                 "{}: {} ({}); sample {}",
                 cause.cause,
-                plural(cause.count, "request"),
+                dropped(cause),
                 cause.meaning,
                 cause.sample
             )

@@ -1,7 +1,7 @@
 //! Markdown for a comment on a pull request.
 
 use super::model::Report;
-use super::words::{percent, plural, thousands};
+use super::words::{dropped, percent, plural};
 use crate::verdict::{GateStatus, Outcome};
 use std::fmt::Write;
 
@@ -41,14 +41,14 @@ fn causes(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.causes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "| cause | requests | what it means | sample |")?;
-    writeln!(out, "|---|---:|---|---|")?;
+    writeln!(out, "| cause | dropped | what it means | sample |")?;
+    writeln!(out, "|---|---|---|---|")?;
     for cause in &report.causes {
         writeln!(
             out,
             "| `{}` | {} | {} | `{}` |",
             cause.cause,
-            thousands(cause.count),
+            dropped(cause),
             escape(&cause.meaning),
             escape(&cause.sample)
         )?;

@@ -34,7 +34,7 @@ pub struct Report {
     pub control: Control,
     /// The clients.
     pub clients: Vec<ClientSummary>,
-    /// Why requests failed, the most frequent first.
+    /// Why requests failed and calls were lost, the most frequent first.
     pub causes: Vec<CauseSummary>,
     /// What to change.
     pub advice: Vec<Advice>,
@@ -105,13 +105,17 @@ pub struct CauseSummary {
     pub cause: Cause,
     /// Failed requests.
     pub count: u64,
-    /// Of them by confidence.
+    /// Outbound calls that the target's pods lost by it, which no client saw.
+    #[serde(default)]
+    pub calls: u64,
+    /// Of the requests by confidence.
     pub confidence: BTreeMap<String, u64>,
-    /// Of them by pod, where it was proved.
+    /// Of the requests by pod, where it was proved.
     pub pods: BTreeMap<String, u64>,
     /// What the cause means.
     pub meaning: String,
-    /// The request that shows it best (`lastwatch explain RUN REQUEST`).
+    /// The request that shows it best, or the pod where no request failed by it
+    /// (`lastwatch explain RUN REQUEST_OR_POD`).
     pub sample: String,
 }
 

@@ -1,8 +1,8 @@
 //! What a person sees at the end of a run: the verdict first, then why.
 
 use super::model::{CauseSummary, FailureEntry, Report};
-use super::words::{percent, plural, thousands};
-use crate::attribution::{Evidence, Stance};
+use super::words::{dropped, percent, plural, thousands};
+use crate::attribution::{Evidence, PodFinding, Stance};
 use crate::verdict::GateStatus;
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ fn headline(report: &Report) -> String {
     let failed: u64 = report.clients.iter().map(|client| client.failed).sum();
     let failed = failed + report.harness.unstored_failures;
     let sent: Option<u64> = report.clients.iter().map(|client| client.sent).sum();
-    match (sent, failed) {
+    let requests = match (sent, failed) {
         (Some(sent), 0) => format!("none of {} failed", plural(sent, "request")),
         (Some(sent), failed) => {
             format!(
@@ -48,6 +48,13 @@ fn headline(report: &Report) -> String {
             )
         }
         (None, failed) => format!("{} failed", plural(failed, "request")),
+    };
+    match report.outbound.lost {
+        0 => requests,
+        lost => format!(
+            "{requests}, {} of terminating pods lost",
+            plural(lost, "outbound call")
+        ),
     }
 }
 
@@ -57,19 +64,37 @@ fn write_cause(out: &mut String, report: &Report, cause: &CauseSummary) -> std::
         .iter()
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
+    let confidence = match confidence.as_slice() {
+        [] => String::new(),
+        words => format!(" ({})", words.join(", ")),
+    };
     writeln!(
         out,
-        "\n{}  {} ({}): {}",
+        "\n{}  {}{confidence}: {}",
         cause.cause,
-        plural(cause.count, "request"),
-        confidence.join(", "),
+        dropped(cause),
         cause.meaning
     )?;
-    let sample = report
-        .failures
-        .iter()
-        .find(|failure| failure.request_id == cause.sample && failure.cause == cause.cause);
-    sample.map_or(Ok(()), |sample| write_sample(out, sample))
+    let mut failures = report.failures.iter();
+    let mut pods = report.pods.iter();
+    if let Some(sample) =
+        failures.find(|failure| failure.request_id == cause.sample && failure.cause == cause.cause)
+    {
+        write_sample(out, sample)
+    } else if let Some(pod) = pods.find(|pod| pod.pod == cause.sample) {
+        write_pod_sample(out, pod)
+    } else {
+        Ok(())
+    }
+}
+
+fn write_pod_sample(out: &mut String, pod: &PodFinding) -> std::fmt::Result {
+    let lost = plural(pod.outbound_failures.unwrap_or(0), "outbound call");
+    writeln!(out, "  e.g. {lost} of pod {}", pod.pod)?;
+    for evidence in pod.evidence.iter().take(6) {
+        writeln!(out, "    {}", evidence_line(evidence))?;
+    }
+    Ok(())
 }
 
 fn write_sample(out: &mut String, sample: &FailureEntry) -> std::fmt::Result {

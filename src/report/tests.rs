@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::{
     Attribution, Cause, ClockBound, Confidence, Evidence, Findings, Hop, PodFinding, RunnerUp,
-    Stance,
+    SidecarKind, Stance,
 };
 use crate::evidence::{
     Change, ClientInfo, Clock, Connection, ConnectionKind, ContainerLog, ErrorClass, Event,
@@ -224,10 +224,23 @@ fn interrupted() -> Report {
     report(&timeline, findings())
 }
 
-/// The four fates of a run.
-fn fates() -> [(&'static str, Report); 4] {
+/// No request failed, and the pod lost calls of its own.
+fn lost_calls() -> Report {
+    let mut findings = findings();
+    findings.outbound.lost = 17;
+    let pod = &mut findings.pods[0];
+    pod.outbound_failures = Some(17);
+    pod.sidecar = Some(SidecarKind::Classic);
+    pod.sidecar_lead_s = Some(7.0);
+    pod.hazards = vec!["sidecar-exited-first".to_owned()];
+    report(&timeline(vec![]), findings)
+}
+
+/// The fates of a run.
+fn fates() -> [(&'static str, Report); 5] {
     [
         ("fail", fail()),
+        ("lost_calls", lost_calls()),
         ("pass", pass()),
         ("inconclusive", inconclusive()),
         ("interrupted", interrupted()),

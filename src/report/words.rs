@@ -1,5 +1,6 @@
 //! How are figures and causes put into words?
 
+use super::model::CauseSummary;
 use crate::attribution::Cause;
 use crate::evidence::{ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase};
 
@@ -20,6 +21,17 @@ pub(crate) fn thousands(number: u64) -> String {
 pub(super) fn plural(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", thousands(number))
+}
+
+/// What a cause dropped: `3 requests, 60 outbound calls`.
+pub(super) fn dropped(cause: &CauseSummary) -> String {
+    let counts = [(cause.count, "request"), (cause.calls, "outbound call")];
+    let counted: Vec<String> = counts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, noun)| plural(number, noun))
+        .collect();
+    counted.join(", ")
 }
 
 /// A probability with two significant digits: `0.10 %`.
