@@ -40,6 +40,12 @@ pub enum Error {
     /// The scenario's mesh cannot be had.
     #[error(transparent)]
     Mesh(#[from] mesh::SettingsError),
+    /// Pods share this machine's network, so no sidecar can be between them.
+    #[error(
+        "the manifests ask for sidecars, which the lab cannot have in loopback mode: {0}\n\
+         hint: run it where user namespaces are permitted, or as root outside a container"
+    )]
+    NoSidecars(String),
     /// No lab to run something in.
     #[error("no lab runs\nhint: start one with `lastwatch lab up`")]
     NoneRuns,
@@ -93,8 +99,11 @@ pub struct Settings {
 fn envoy(plan: &LabPlan, settings: &Settings, mode: &Mode) -> Result<Option<PathBuf>, Error> {
     mesh::Settings::read(&plan.mesh)?;
     let wanted = settings.meshed_client || mesh::is_wanted(&plan.manifests);
-    if *mode != Mode::Isolated || !wanted {
+    if !wanted {
         return Ok(None);
+    }
+    if let Mode::Loopback(why) = mode {
+        return Err(Error::NoSidecars(why.clone()));
     }
     Ok(Some(mesh::find_envoy(settings.envoy.as_deref())?))
 }
