@@ -15,6 +15,8 @@ use crate::evidence::{
 pub(super) struct Case<'a> {
     pub(super) request: &'a FailedRequest,
     pub(super) event: u64,
+    /// The client's place in the order of their names; beyond them where none of that name took part.
+    pub(super) client: usize,
     pub(super) meshed: bool,
     pub(super) shape: Shape,
     /// When the attempt that failed can have begun: the sending, and later ones of a proxy.
@@ -97,9 +99,11 @@ impl<'a> Case<'a> {
         let client = scene.clients.get(&request.client);
         let meshed = client.is_some_and(|client| client.meshed);
         let sent = request.sent.unwrap_or(request.intended);
+        let order = scene.clients.keys();
         let mut case = Self {
             request,
             event,
+            client: order.take_while(|name| **name < request.client).count(),
             meshed,
             shape: Shape::Other,
             attempt: Interval::point(sent),

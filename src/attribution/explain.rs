@@ -20,7 +20,7 @@ mod stale_connection;
 use super::case::Case;
 use super::scene::{Pod, Scene};
 use super::{Cause, Evidence, Hop, Modifier, Stance};
-use crate::evidence::{Interval, RunOffset};
+use crate::evidence::{ConnectionKind, Interval};
 
 /// A proposal: a cause, the pod it means, and how well it fits.
 #[derive(Clone, Debug)]
@@ -139,8 +139,17 @@ fn candidates<'s>(scene: &'s Scene<'_>, case: &Case<'_>) -> impl Iterator<Item =
 }
 
 /// How much a withdrawn endpoint still weighs, this long after its withdrawal was seen: routes of a
-/// busy cluster follow within seconds (facts 9.13), then ever less likely.
-fn still_routed(pod: &Pod, at: RunOffset) -> f64 {
+/// busy cluster follow within seconds (facts 9.13), then ever less likely. A kept connection asks no
+/// route; answers may show that a client's routes had left the pod.
+fn still_routed(scene: &Scene<'_>, case: &Case<'_>, index: usize, pod: &Pod) -> f64 {
+    let at = case.sent();
+    if !case.meshed && case.request.connection.kind == ConnectionKind::Reused {
+        return 1.0;
+    }
+    if scene.routes.had_left(index, case.client, at) {
+        // Chance alone can be otherwise, so it never rules the pod out.
+        return 0.12;
+    }
     let Some(withdrawn) = pod.withdrawn.or(pod.gone) else {
         return 1.0;
     };

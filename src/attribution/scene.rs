@@ -6,6 +6,7 @@
 
 mod app_log;
 mod baseline;
+mod demand;
 mod instants;
 mod pod;
 mod proxy_log;
@@ -70,7 +71,8 @@ impl<'a> Scene<'a> {
             .iter()
             .map(|life| AppLog::of(timeline, life, &lives))
             .collect();
-        let answers = instants::answers(timeline, &lives);
+        let clients = clients(timeline);
+        let answers = instants::answers(timeline, &lives, &clients);
         let mut constraints = object_constraints(timeline, &lives);
         for (life, log) in lives.iter().zip(&logs) {
             app_log::constraints(
@@ -94,7 +96,6 @@ impl<'a> Scene<'a> {
                 Pod::new(life, log, proxy, answers, events, &offsets, &endpoints)
             })
             .collect();
-        let clients = clients(timeline);
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         let mut by_address: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, pod) in pods.iter().enumerate() {
@@ -109,13 +110,13 @@ impl<'a> Scene<'a> {
         }
         Self {
             timeline,
+            routes: Routes::of(timeline, &clients, &endpoints, &offsets, &pods),
             pods,
             by_name,
             by_address,
             proxies,
             endpoints,
             offsets,
-            routes: Routes::of(timeline, &clients),
             clients,
             baseline: Baseline::of(timeline),
             harness: harness(timeline),

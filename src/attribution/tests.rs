@@ -1,6 +1,8 @@
 //! Rollouts in miniature: what must be said of failures that no recording holds.
 
+mod meshed;
 mod stage;
+mod without_mesh;
 
 use super::*;
 use crate::evidence::{Change, ConnectionKind, ErrorClass, RequestPhase, Resource};

@@ -23,6 +23,7 @@ pub(super) fn explain(
         .filter(|end| matches!(end.how, How::Crashed(_)))
         .map(|end| Crash {
             at: end.at,
+            told: end.at.lo,
             back: None,
             code: 137,
             proxy: false,
@@ -30,7 +31,11 @@ pub(super) fn explain(
         });
     for crash in pod.crashes.iter().copied().chain(of_deletion) {
         // A proxy in front hides its app's crash from the connection, not from the answer.
-        if link.hop == Hop::Pod && pod.sidecar.is_some() != crash.proxy {
+        let heard = match link.hop {
+            Hop::Pod => pod.sidecar.is_some() == crash.proxy,
+            _ => !crash.proxy,
+        };
+        if !heard {
             continue;
         }
         let (weight, tight) = fits(case, link.kind, link.fast, link.reused, crash);
@@ -55,7 +60,7 @@ fn fits(
     crash: Crash,
 ) -> (f64, bool) {
     let near = Interval {
-        lo: RunOffset(crash.at.lo.0 - SAME),
+        lo: RunOffset(crash.told.0 - SAME),
         hi: RunOffset(crash.at.hi.0 + SAME),
     };
     let back = crash.back.map_or(RunOffset(i64::MAX), |back| {

@@ -23,7 +23,7 @@ pub(super) fn explain(
 ) {
     let Shape::Link(link) = case.shape else {
         if case.shape == Shape::NoAnswer && case.meshed {
-            hung(scene, case, pod, found);
+            hung(scene, case, index, pod, found);
         }
         return;
     };
@@ -37,25 +37,19 @@ pub(super) fn explain(
         return;
     }
     let begun = case.attempt;
-    let routed = still_routed(pod, case.sent());
+    let routed = still_routed(scene, case, index, pod);
     let (weight, because, tight) = match (link.hop, link.kind) {
-        (Hop::ServerSidecar, LinkKind::Refused) => {
-            let stopped = Interval {
-                lo: deleted.lo,
-                hi: RunOffset(i64::MAX),
-            };
-            (
-                2.0 * reaches(case.span(), stopped),
-                Because::AppStopped,
-                deleted.hi <= case.end,
-            )
-        }
+        (Hop::ServerSidecar, LinkKind::Refused) => (
+            2.0 * behind_living_proxy(scene, case, pod),
+            Because::AppStopped,
+            deleted.hi <= case.end,
+        ),
         (_, LinkKind::Refused) => {
             if pod.sidecar.is_some() {
                 (behind_proxy(case, pod), Because::ProxyGone, false)
             } else {
                 (
-                    refused(scene, begun, case.end, pod),
+                    refused(scene, case, pod),
                     Because::AppStopped,
                     deleted.hi <= begun.lo,
                 )
@@ -99,8 +93,31 @@ fn reaches(span: Interval, window: Interval) -> f64 {
     }
 }
 
+/// Its proxy lived and found no app: from the closing of the app's listener until the proxy's end.
+fn behind_living_proxy(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
+    let Some(stopped) = pod.stopped else {
+        return 0.0;
+    };
+    let until = pod.proxy_end.map(|end| end.at.hi).or(pod.gone);
+    let window = Interval {
+        lo: RunOffset(stopped.lo.0.saturating_sub(SAME)),
+        hi: until.map_or(RunOffset(i64::MAX), |at| {
+            RunOffset(at.0.saturating_add(SAME)).max(stopped.lo)
+        }),
+    };
+    reaches(case.span(), window) * told_before(scene, case, pod)
+}
+
+/// An app that told of its shutdown listened until then.
+fn told_before(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
+    let early = pod
+        .reacted_at(&scene.offsets)
+        .is_some_and(|reacted| case.end.0 + SAME / 2 < reacted.lo.0);
+    if early { 0.3 } else { 1.0 }
+}
+
 /// Refused by a pod without a proxy: from the closing of its listener until its sandbox is gone.
-fn refused(scene: &Scene<'_>, begun: Interval, end: RunOffset, pod: &Pod) -> f64 {
+fn refused(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
     let Some(stopped) = pod.stopped else {
         return 0.0;
     };
@@ -115,15 +132,11 @@ fn refused(scene: &Scene<'_>, begun: Interval, end: RunOffset, pod: &Pod) -> f64
         lo: RunOffset(stopped.lo.0 - SAME / 4),
         hi: until.max(stopped.lo),
     };
-    let at = Interval::between(begun.lo, end);
+    let at = Interval::between(case.attempt.lo, case.end);
     if at.intersect(window).is_none() {
         return 0.0;
     }
-    // An app that told of its shutdown listened until then.
-    let early = pod
-        .reacted_at(&scene.offsets)
-        .is_some_and(|reacted| end.0 + SAME / 2 < reacted.lo.0);
-    if early { 0.3 } else { 1.0 }
+    told_before(scene, case, pod)
 }
 
 /// No answer to the connect: the pod's sandbox was gone before the attempt ended.
@@ -205,14 +218,20 @@ fn accept_queue(case: &Case<'_>, pod: &Pod) -> f64 {
 /// Behind the client's own proxy an attempt hangs on an address that is gone, until the client's
 /// patience ends (facts 9.13). The pod is named only where the proxy's line names it: it lacks an
 /// address of its own because it never connected. An attempt that did connect, late, is innocent.
-fn hung(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod, found: &mut Vec<Hypothesis>) {
+fn hung(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    candidate: usize,
+    pod: &Pod,
+    found: &mut Vec<Hypothesis>,
+) {
     let Some(deleted) = pod.deleted else {
         return;
     };
     let ended = pod.app_end.map_or(deleted.lo, |end| end.at.lo);
     // The attempt hangs from its start; a proxy's connect timeout is 10 s.
     let long = case.end.0 - case.sent().0 >= 3_000_000_000;
-    if !long || ended > case.end || still_routed(pod, case.sent()) <= 0.1 {
+    if !long || ended > case.end || still_routed(scene, case, candidate, pod) <= 0.1 {
         return;
     }
     let weight = match case.connected {

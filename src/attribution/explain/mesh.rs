@@ -1,7 +1,7 @@
 //! `proxy-overload`, `mesh-config`, `intermediary-restarted`: what proxies on the way decide or
 //! suffer by themselves (C17, C18, C22).
 
-use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
+use super::{Because, Case, Cause, Hop, Hypothesis, Scene, no_ready_endpoint};
 use crate::attribution::case::Shape;
 
 pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
@@ -31,7 +31,11 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
                 .endpoints
                 .totals_at(case.sent())
                 .is_some_and(|(ready, _)| ready > 0);
-            let weight = if ready { 1.0 } else { 0.01 };
+            let weight = match no_ready_endpoint::nobody_ready(scene, case) {
+                _ if !ready => 0.01,
+                lately if lately > 0.0 => 0.1,
+                _ => 1.0,
+            };
             push(
                 found,
                 Cause::ProxyOverload,

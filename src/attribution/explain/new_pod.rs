@@ -55,9 +55,11 @@ pub(super) fn explain(
     if pod.deleted.is_some_and(|deleted| deleted.lo < case.sent()) && pod.listened.is_none() {
         return;
     }
-    let weight = match (pod.probed(), case.pod.is_some()) {
+    // A probe that succeeds before the app listens is as good as none.
+    let guarded = pod.probed() && !pod.ready_too_early();
+    let weight = match (guarded, case.pod.is_some()) {
         (_, true) => 2.0,
-        (false, false) => 1.5,
+        (false, false) => 1.5 * routed_to(scene, case, link.hop, pod),
         (true, false) => 0.05,
     };
     let weight = weight * early(pod, case.attempt.lo);
@@ -72,6 +74,19 @@ pub(super) fn explain(
         )
         .tight(tight),
     );
+}
+
+/// How likely it is that the client's routes led to the pod: it must then have refused its share.
+/// Chance alone can be otherwise, so it never rules the pod out.
+fn routed_to(scene: &Scene<'_>, case: &Case<'_>, hop: Hop, pod: &Pod) -> f64 {
+    match (pod.routed, pod.listened) {
+        (Some(ready), Some(listened)) if hop == Hop::Pod && !case.meshed => {
+            let routes = &scene.routes;
+            let share = routes.arrived(case.client, ready, case.sent(), listened.lo);
+            share.max(0.15)
+        }
+        _ => 1.0,
+    }
 }
 
 /// How surely the pod did not listen yet, and was in the routes already, when the attempt began.

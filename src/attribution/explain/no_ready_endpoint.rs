@@ -10,6 +10,9 @@ use crate::evidence::{Interval, RunOffset};
 /// Routes follow the slices within this time in a quiet cluster (facts 8.15).
 const USUAL_DELAY: i64 = 1_100_000_000;
 
+/// And within this time in a large or busy one (facts 9.13).
+const SLOW_DELAY: i64 = 15_000_000_000;
+
 pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
     let direct = match case.shape {
         Shape::NobodyChosen => true,
@@ -24,13 +27,7 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
         return;
     }
     let sent = case.sent();
-    let nobody = nobody_ready(
-        scene,
-        Interval {
-            lo: RunOffset(sent.0 - USUAL_DELAY),
-            hi: case.end,
-        },
-    );
+    let nobody = nobody_ready(scene, case);
     if direct {
         let proposal = Hypothesis::new(
             Cause::NoReadyEndpoint,
@@ -61,32 +58,46 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
     found.push(proposal.tight(nobody >= 1.0 && still >= 1.0));
 }
 
-/// 1.0: nobody was ready all the time; between: only at some time of it, or somebody could still
-/// serve as a fallback; 0.0: somebody was ready all the time, or the slices were not seen.
-fn nobody_ready(scene: &Scene<'_>, span: Interval) -> f64 {
+/// 1.0: nobody could be chosen all the time; between: only at some time of it, the less the longer
+/// ago; 0.0: somebody could be chosen all the time, or the slices were not seen.
+pub(super) fn nobody_ready(scene: &Scene<'_>, case: &Case<'_>) -> f64 {
+    let since = |ago: i64| Interval {
+        lo: RunOffset(case.sent().0 - ago),
+        hi: case.end,
+    };
+    let usual = empty_within(scene, case, since(USUAL_DELAY));
+    match usual {
+        Some((true, _)) => 1.0,
+        Some((false, true)) => 0.6,
+        _ => match empty_within(scene, case, since(SLOW_DELAY)) {
+            Some((_, true)) => 0.15,
+            _ => 0.0,
+        },
+    }
+}
+
+/// Whether nobody could be chosen at all times of a span, and at some time of it; `None`: not seen.
+/// The service proxy falls back to endpoints that still serve while they terminate, a mesh's proxy
+/// does not (facts 1.9, 3.7).
+fn empty_within(scene: &Scene<'_>, case: &Case<'_>, span: Interval) -> Option<(bool, bool)> {
     let endpoints = &scene.endpoints;
     if !endpoints.seen || scene.blind("endpointslices", span) {
-        return 0.0;
+        return None;
     }
-    let Some((ready_before, fallback_before)) = endpoints.totals_at(span.lo) else {
-        return 0.0;
-    };
-    let within = || {
-        endpoints
-            .totals
-            .iter()
-            .filter(|(seen, _, _)| *seen > span.lo && *seen <= span.hi)
-    };
-    let states = || {
-        std::iter::once((ready_before, fallback_before))
-            .chain(within().map(|(_, ready, fallback)| (*ready, *fallback)))
-    };
-    let empty = |(ready, fallback): (usize, usize)| ready == 0 && fallback == 0;
-    if states().all(empty) {
-        1.0
-    } else if states().any(empty) {
-        0.6
-    } else {
-        0.0
-    }
+    let first = endpoints.totals_at(span.lo).or_else(|| {
+        let (_, ready, fallback) = endpoints.totals.first()?;
+        Some((*ready, *fallback))
+    })?;
+    let begun = endpoints
+        .totals
+        .partition_point(|(seen, _, _)| *seen <= span.lo);
+    let within = endpoints.totals[begun..]
+        .iter()
+        .take_while(|(seen, _, _)| *seen <= span.hi)
+        .map(|(_, ready, fallback)| (*ready, *fallback));
+    let empty = |(ready, fallback): (usize, usize)| ready == 0 && (case.meshed || fallback == 0);
+    let states = std::iter::once(first).chain(within);
+    Some(states.fold((true, false), |(all, any), state| {
+        (all && empty(state), any || empty(state))
+    }))
 }

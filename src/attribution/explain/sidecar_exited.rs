@@ -10,7 +10,7 @@ use crate::attribution::scene::{How, Pod, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
-    _scene: &Scene<'_>,
+    scene: &Scene<'_>,
     case: &Case<'_>,
     index: usize,
     pod: &Pod,
@@ -27,7 +27,7 @@ pub(super) fn explain(
     if link.hop != Hop::Pod || proxy.how == How::Killed || native {
         return;
     }
-    let (end, sent) = (case.end, case.sent());
+    let end = case.end;
     let alive = alive_at(pod, end);
     if alive <= 0.0 {
         return;
@@ -47,7 +47,7 @@ pub(super) fn explain(
         LinkKind::Cut if link.fast && link.reused == Some(true) => return,
         LinkKind::Cut => (nearness(proxy.at, end), Because::ProxyEnded),
     };
-    let weight = 2.0 * fits * alive * still_routed(pod, sent);
+    let weight = 2.0 * fits * alive * still_routed(scene, case, index, pod);
     if weight > 0.0 {
         let tight = alive >= 1.0 && (link.kind == LinkKind::Cut || proxy.at.hi <= end);
         found.push(

@@ -1,7 +1,9 @@
 //! Of which facts is a pod's life made, as explainers ask for it?
 
-use crate::evidence::{ConnectionKind, EventKind, Interval, PodLife, RunOffset, Timeline};
-use std::collections::HashMap;
+use crate::evidence::{
+    ClientInfo, ConnectionKind, EventKind, Interval, PodLife, RunOffset, Timeline,
+};
+use std::collections::{BTreeMap, HashMap};
 
 /// What clients know of a pod from answers that name it.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,8 @@ pub(in crate::attribution) struct Answers {
     pub(in crate::attribution) latest_sent: Option<RunOffset>,
     /// It accepted a connection after this sending.
     pub(in crate::attribution) latest_sent_new: Option<RunOffset>,
+    /// By client: the latest sending for which the client's routes chose it anew.
+    pub(in crate::attribution) chosen: HashMap<String, RunOffset>,
 }
 
 /// How a process ended.
@@ -40,6 +44,8 @@ pub(in crate::attribution) struct End {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::attribution) struct Crash {
     pub(in crate::attribution) at: Interval,
+    /// It was told to stop from then on: a failed liveness or startup probe; else its end.
+    pub(in crate::attribution) told: RunOffset,
     /// It serves again at some time in this interval; absent: not in this run.
     pub(in crate::attribution) back: Option<Interval>,
     pub(in crate::attribution) code: i32,
@@ -61,7 +67,11 @@ pub(in crate::attribution) enum Reaction {
 
 /// What clients know of each pod, by its name. A name that several pods had, one after the other
 /// (StatefulSet), tells nothing of one of them.
-pub(super) fn answers(timeline: &Timeline, lives: &[PodLife]) -> HashMap<String, Answers> {
+pub(super) fn answers(
+    timeline: &Timeline,
+    lives: &[PodLife],
+    clients: &BTreeMap<String, ClientInfo>,
+) -> HashMap<String, Answers> {
     let mut found: HashMap<String, Answers> = HashMap::new();
     let shared = |name: &str| lives.iter().filter(|life| life.name == name).count() > 1;
     for event in &timeline.events {
@@ -76,8 +86,16 @@ pub(super) fn answers(timeline: &Timeline, lives: &[PodLife]) -> HashMap<String,
         }
         let answers = found.entry(pod.clone()).or_default();
         answers.latest_sent = answers.latest_sent.max(counts.latest_sent);
-        if counts.connection == ConnectionKind::New {
+        let new = counts.connection == ConnectionKind::New;
+        if new {
             answers.latest_sent_new = answers.latest_sent_new.max(counts.latest_sent);
+        }
+        let meshed = clients
+            .get(&counts.client)
+            .is_some_and(|client| client.meshed);
+        if let (true, Some(sent)) = (new || meshed, counts.latest_sent) {
+            let chosen = answers.chosen.entry(counts.client.clone()).or_insert(sent);
+            *chosen = sent.max(*chosen);
         }
         if let Some(end) = counts.earliest_end {
             answers.earliest_end = Some(

@@ -47,6 +47,9 @@ pub(in crate::attribution) const SAME: i64 = 60_000_000;
 /// A proxy ends within this time of its agent's word.
 const MOMENTS: i64 = 300_000_000;
 
+/// An event of the kubelet arrives within this time.
+const LATE_EVENT: i64 = 2_000_000_000;
+
 /// A container that ends this much before the end of the grace period was not killed by it.
 const GRACE_TOLERANCE: i64 = 1_000_000_000;
 
@@ -325,6 +328,7 @@ impl Pod {
             }
             crashes.push(Crash {
                 at,
+                told: self.told_to_stop(end, at, offsets),
                 back: self.back(end, offsets),
                 code: end.code,
                 proxy: spec.role != Role::App,
@@ -332,6 +336,24 @@ impl Pod {
             });
         }
         self.crashes = crashes;
+    }
+
+    /// The kubelet says so before it stops a container for its probe (facts 1.7).
+    fn told_to_stop(&self, end: &ContainerEnd, at: Interval, offsets: &ClockOffsets) -> RunOffset {
+        let killings = self.events.iter().filter(|event| {
+            event.reason == "Killing"
+                && event.container.as_deref() == Some(end.container.as_str())
+                && event.message.contains("will be restarted")
+                && event.seen.0 - at.hi.0 < LATE_EVENT
+        });
+        let told = killings.filter_map(|event| {
+            let stamped = event
+                .stamp
+                .and_then(|stamp| self.place(offsets, stamp, FLOOR));
+            let lo = stamped.map_or(event.seen, |stamped| stamped.lo);
+            (at.lo.0 - lo.0 < self.life.spec_grace + FLOOR).then_some(lo)
+        });
+        told.min().map_or(at.lo, |told| told.min(at.lo))
     }
 
     /// The end of a container after its pod's deletion was requested.
@@ -419,6 +441,27 @@ impl Pod {
         };
         let (_, stamp) = self.log.shutdown.iter().find(|(line, _)| *line == index)?;
         app_log::place(offsets, self.life.node.as_deref(), *stamp)
+    }
+
+    /// It accepted connections until then at least, the pod being deleted: an app that told of its
+    /// shutdown until that line, one that was killed without a word until its end.
+    pub(super) fn accepted_until(&self, offsets: &ClockOffsets) -> Option<RunOffset> {
+        let end = self.app_end?;
+        let app = match self.reaction {
+            Reaction::Logged(_) => self.reacted_at(offsets)?.lo,
+            Reaction::Silent if end.how == How::Killed => end.at.lo,
+            _ => return None,
+        };
+        let proxy = self.sidecar.and(self.proxy_end).map(|end| end.at.lo);
+        Some(proxy.map_or(app, |proxy| proxy.min(app)))
+    }
+
+    /// Slices showed it as ready before it listened, whatever probe it has.
+    pub(in crate::attribution) fn ready_too_early(&self) -> bool {
+        match (self.routed, self.listened) {
+            (Some(routed), Some(listened)) => listened.lo.0 > routed.0 + WATCH_LATENCY,
+            _ => false,
+        }
     }
 
     /// It has a readiness probe on its app, so that slices show it as ready only once it listens.

@@ -1,49 +1,179 @@
-//! Until when were pods that are gone still in somebody's routes?
+//! To which pods did somebody's routes lead, and when?
 //!
-//! A connect that nobody answers shows that a route still led to an address that is gone, while a
-//! service proxy without endpoints refuses at once (facts 1.9, 8.4, 8.6). Such connects of clients
-//! without a sidecar date the routes.
+//! The slices say what the controllers decided; routes follow later, and each client shows by what
+//! it met when they did (facts 1.9, 8.4, 8.6, 9.13). A connect that nobody answers led to an address
+//! that is gone. A pod that accepted and was not chosen any more, although it was due several times,
+//! had left the routes. A pod that did not listen yet and that nobody was refused by was not in them.
 
+use super::Pod;
+use super::demand::Demand;
 use crate::evidence::{
-    ClientInfo, ErrorClass, EventKind, Outcome, RequestPhase, RunOffset, Timeline,
+    ClientInfo, ClockOffsets, EndpointHistory, ErrorClass, EventKind, Outcome, RequestPhase,
+    RunOffset, Timeline,
 };
 use std::collections::BTreeMap;
 
-/// Sendings of connects that nobody answered, sorted.
+/// What clients met of the routes.
 #[derive(Debug, Default)]
 pub(in crate::attribution) struct Routes {
+    /// Sendings of connects that nobody answered, of clients without a sidecar, sorted.
     vanished: Vec<RunOffset>,
+    /// Refused connects by client; of clients without a sidecar only.
+    refused: Vec<Refused>,
+    /// By pod and client: its routes did not lead to the pod any more from then on.
+    left: Vec<Vec<Option<RunOffset>>>,
+    demand: Demand,
+    /// At most so many pods were in the routes at once.
+    hosts: f64,
+}
+
+/// Refused connects of one client.
+#[derive(Debug, Default)]
+struct Refused {
+    /// Their sendings, sorted.
+    sent: Vec<RunOffset>,
+    /// For each of them, the index of the first of its burst: nowhere in a burst was it quiet.
+    began: Vec<usize>,
 }
 
 /// A route that leads nowhere is found by some connect within this time.
 const SOON: i64 = 3_000_000_000;
 
+/// A pod that was due so often and was never chosen was not in the routes.
+const DUE: f64 = 5.0;
+
+/// It is quiet where a pod in the routes would have been chosen so often and nobody was refused.
+const QUIET: f64 = DUE / 2.0;
+
+/// Routes of a quiet cluster follow the slices within this time (facts 8.15).
+const USUAL: i64 = 1_200_000_000;
+
 impl Routes {
-    pub(super) fn of(timeline: &Timeline, clients: &BTreeMap<String, ClientInfo>) -> Self {
-        let mut vanished: Vec<RunOffset> = timeline
-            .events
+    pub(super) fn of(
+        timeline: &Timeline,
+        clients: &BTreeMap<String, ClientInfo>,
+        endpoints: &EndpointHistory,
+        offsets: &ClockOffsets,
+        pods: &[Pod],
+    ) -> Self {
+        let mut routes = Self {
+            refused: clients.iter().map(|_| Refused::default()).collect(),
+            demand: Demand::of(timeline, clients),
+            ..Self::default()
+        };
+        let most = endpoints.totals.iter().map(|(_, ready, _)| *ready).max();
+        routes.hosts = (most.unwrap_or(pods.len()).max(1) + 1) as f64;
+        let names: Vec<&String> = clients.keys().collect();
+        for event in &timeline.events {
+            let EventKind::RequestFailed(request) = &event.kind else {
+                continue;
+            };
+            let meshed = clients
+                .get(&request.client)
+                .is_some_and(|client| client.meshed);
+            if meshed || request.phase != RequestPhase::Connect {
+                continue;
+            }
+            let Outcome::Transport { class, .. } = &request.outcome else {
+                continue;
+            };
+            let sent = request.sent.unwrap_or(request.intended);
+            match class {
+                ErrorClass::Timeout | ErrorClass::Unreachable => routes.vanished.push(sent),
+                ErrorClass::Refused | ErrorClass::Reset => {
+                    if let Ok(client) = names.binary_search(&&request.client) {
+                        routes.refused[client].sent.push(sent);
+                    }
+                }
+                _ => {}
+            }
+        }
+        routes.vanished.sort_unstable();
+        routes.mark_bursts();
+        routes.left = pods
             .iter()
-            .filter_map(|event| match &event.kind {
-                EventKind::RequestFailed(request) => Some(request),
-                _ => None,
+            .map(|pod| {
+                let until = pod.accepted_until(offsets);
+                let one =
+                    |(client, name): (usize, &&String)| routes.leaving(pod, client, name, until?);
+                names.iter().enumerate().map(one).collect()
             })
-            .filter(|request| {
-                clients
-                    .get(&request.client)
-                    .is_none_or(|client| !client.meshed)
-            })
-            .filter(|request| {
-                let class = match &request.outcome {
-                    Outcome::Transport { class, .. } => *class,
-                    _ => return false,
-                };
-                request.phase == RequestPhase::Connect
-                    && matches!(class, ErrorClass::Timeout | ErrorClass::Unreachable)
-            })
-            .map(|request| request.sent.unwrap_or(request.intended))
             .collect();
-        vanished.sort_unstable();
-        Self { vanished }
+        routes
+    }
+
+    fn mark_bursts(&mut self) {
+        for client in 0..self.refused.len() {
+            self.refused[client].sent.sort_unstable();
+            let sent = &self.refused[client].sent;
+            let mut began = Vec::with_capacity(sent.len());
+            for index in 0..sent.len() {
+                let follows = index > 0 && self.due(client, sent[index - 1], sent[index]) < QUIET;
+                began.push(if follows { began[index - 1] } else { index });
+            }
+            self.refused[client].began = began;
+        }
+    }
+
+    /// Since its last answer to this client the pod was due several times while it accepted.
+    fn leaving(&self, pod: &Pod, client: usize, name: &str, until: RunOffset) -> Option<RunOffset> {
+        let last = *pod.answers.chosen.get(name)?;
+        let since = self.demand.after(client, last, DUE * self.hosts)?;
+        (since <= until).then_some(since)
+    }
+
+    /// This client's routes did not lead to the pod any more at `at`, as far as answers show.
+    pub(in crate::attribution) fn had_left(
+        &self,
+        pod: usize,
+        client: usize,
+        at: RunOffset,
+    ) -> bool {
+        let left = self.left.get(pod).and_then(|left| *left.get(client)?);
+        left.is_some_and(|left| left <= at)
+    }
+
+    /// How likely it is that this client's routes led at `at` to a pod that slices showed as ready
+    /// since `ready` and that refused until `until`: it must then have refused its share.
+    pub(in crate::attribution) fn arrived(
+        &self,
+        client: usize,
+        ready: RunOffset,
+        at: RunOffset,
+        until: RunOffset,
+    ) -> f64 {
+        let Some(refused) = self.refused.get(client) else {
+            return 1.0;
+        };
+        let first = refused.sent.partition_point(|sent| *sent <= at);
+        let later = refused.sent[first..].partition_point(|sent| *sent <= until);
+        at_most(later, self.due(client, at, until)) * self.risen(client, ready, at)
+    }
+
+    /// Where slices had shown the pod as ready for longer than routes usually need, and nobody was
+    /// refused before this burst began, the burst is more likely another's.
+    fn risen(&self, client: usize, ready: RunOffset, at: RunOffset) -> f64 {
+        let refused = &self.refused[client];
+        let own = refused.sent.partition_point(|sent| *sent <= at);
+        let Some(began) = own.checked_sub(1).map(|own| refused.began[own]) else {
+            return 1.0;
+        };
+        let begun = refused.sent[began];
+        if begun.0 - ready.0 <= USUAL {
+            return 1.0;
+        }
+        let before = began.checked_sub(1).map(|before| refused.sent[before]);
+        let quiet = before.map_or(ready, |before| before.max(ready));
+        if self.due(client, quiet, begun) >= QUIET {
+            0.3
+        } else {
+            1.0
+        }
+    }
+
+    /// How often a pod in the routes of this client is chosen between two instants.
+    fn due(&self, client: usize, from: RunOffset, to: RunOffset) -> f64 {
+        self.demand.between(client, from, to) / self.hosts
     }
 
     /// A connect that was sent soon after `at` still led to an address that was gone.
@@ -57,5 +187,41 @@ impl Routes {
     /// A connect that was sent around `at` led to an address that was gone.
     pub(in crate::attribution) fn dead_around(&self, at: RunOffset) -> bool {
         self.dead_after(RunOffset(at.0 - SOON))
+    }
+}
+
+/// How likely it is to see at most so many where `due` are expected (Poisson).
+fn at_most(seen: usize, due: f64) -> f64 {
+    let seen = seen as f64;
+    if due <= seen {
+        return 1.0;
+    }
+    if due > 50.0 {
+        // Far from the middle of a wide distribution there is next to nothing.
+        return if seen + 2.0 * due.sqrt() >= due {
+            1.0
+        } else {
+            0.0
+        };
+    }
+    let mut term = (-due).exp();
+    let mut sum = term;
+    for count in 1..=seen as u32 {
+        term *= due / f64::from(count);
+        sum += term;
+    }
+    sum.min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_most;
+
+    #[test]
+    fn few_where_many_are_due_are_unlikely() {
+        assert!((at_most(0, 3.0) - 0.0498).abs() < 1e-3);
+        assert!((at_most(2, 3.0) - 0.4232).abs() < 1e-3);
+        assert!(at_most(5, 3.0) >= 1.0);
+        assert!(at_most(10, 400.0) <= 0.0);
     }
 }

@@ -1,6 +1,12 @@
 //! A small rollout that a test can stage: pods, slices, logs, requests, each at an instant.
 
-use crate::attribution::{Cause, Findings, attribute};
+mod ending;
+mod lines;
+
+pub(super) use ending::Ending;
+pub(super) use lines::Line;
+
+use crate::attribution::{Cause, Findings, SidecarKind, attribute};
 use crate::evidence::{
     Change, ClientInfo, Clock, Connection, ConnectionKind, ContainerLog, ErrorClass, Event,
     EventKind, FailedRequest, Interval, LogLine, Origin, Outcome, RequestCounts, RequestPhase,
@@ -19,7 +25,14 @@ pub(super) struct Stage {
     events: Vec<(i64, EventKind)>,
     logs: Vec<ContainerLog>,
     pub(super) sidecar: bool,
+    pub(super) native: bool,
     pub(super) probe: bool,
+}
+
+fn fine_stamp(at: i64, digits: usize) -> String {
+    let fraction = format!("{:09}", at.rem_euclid(SECOND));
+    let whole = stamp(at - at.rem_euclid(SECOND));
+    format!("{}.{}Z", whole.trim_end_matches('Z'), &fraction[..digits])
 }
 
 pub(super) fn stamp(at: i64) -> String {
@@ -27,12 +40,27 @@ pub(super) fn stamp(at: i64) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The address of a pod.
+pub(super) fn address(name: &str) -> String {
+    let (first, last) = (name.as_bytes()[0], name.as_bytes()[name.len() - 1]);
+    format!("10.0.{first}.{last}")
+}
+
 impl Stage {
+    /// A stage whose pods have a proxy of that kind; without one, none.
+    pub(super) fn with_sidecar(kind: Option<SidecarKind>) -> Self {
+        let mut stage = Self::new();
+        stage.sidecar = kind == Some(SidecarKind::Classic);
+        stage.native = kind == Some(SidecarKind::Native);
+        stage
+    }
+
     pub(super) fn new() -> Self {
         let mut stage = Self {
             events: Vec::new(),
             logs: Vec::new(),
             sidecar: false,
+            native: false,
             probe: true,
         };
         stage.at(0, EventKind::Phase(RunPhase::Baseline));
@@ -97,18 +125,24 @@ impl Stage {
         }
         let mut containers = vec![app];
         let mut statuses = vec![json!({"name": "app", "state": state})];
-        if self.sidecar {
+        let (mut init, mut init_statuses) = (Vec::new(), Vec::new());
+        let proxy = json!({"name": "istio-proxy", "state": {"running": {"startedAt": stamp(-60 * SECOND)}}});
+        if self.native {
+            init.push(json!({"name": "istio-proxy", "restartPolicy": "Always"}));
+            init_statuses.push(proxy);
+        } else if self.sidecar {
             containers.push(json!({"name": "istio-proxy"}));
-            statuses.push(json!({"name": "istio-proxy", "state": {"running": {"startedAt": stamp(-60 * SECOND)}}}));
+            statuses.push(proxy);
         }
         let mut pod = json!({
             "metadata": {"name": name, "namespace": "n", "uid": name,
                 "creationTimestamp": stamp(-61 * SECOND),
                 "ownerReferences": [{"kind": "ReplicaSet", "name": "demo-1", "controller": true}]},
-            "spec": {"nodeName": "node1", "containers": containers, "terminationGracePeriodSeconds": 30},
-            "status": {"phase": "Running", "podIP": format!("10.0.0.{}", name.len() + usize::from(name.as_bytes()[name.len() - 1])),
+            "spec": {"nodeName": "node1", "containers": containers, "initContainers": init,
+                "terminationGracePeriodSeconds": deleted.map_or(30, |(_, grace)| grace)},
+            "status": {"phase": "Running", "podIP": address(name),
                 "conditions": [{"type": "Ready", "status": if ready {"True"} else {"False"}, "lastTransitionTime": stamp(0)}],
-                "containerStatuses": statuses},
+                "containerStatuses": statuses, "initContainerStatuses": init_statuses},
         });
         if let Some((at, grace)) = deleted {
             pod["metadata"]["deletionTimestamp"] = json!(stamp(at + grace * SECOND));
@@ -122,7 +156,7 @@ impl Stage {
         let endpoints: Vec<Value> = endpoints
             .iter()
             .map(|(name, ready, serving, terminating)| {
-                json!({"addresses": ["10.0.0.1"], "targetRef": {"uid": name, "name": name},
+                json!({"addresses": [address(name)], "targetRef": {"uid": name, "name": name},
                     "conditions": {"ready": ready, "serving": serving, "terminating": terminating}})
             })
             .collect();
@@ -181,6 +215,34 @@ impl Stage {
             Change::Deleted,
             over,
         );
+    }
+
+    /// Requests a second of a client on new connections, answered by these pods in turn.
+    pub(super) fn answers(&mut self, client: &str, from: i64, to: i64, rate: u64, pods: &[&str]) {
+        let width = 100 * MILLI;
+        let mut bucket = from;
+        while bucket < to {
+            for (index, pod) in pods.iter().enumerate() {
+                let sent = bucket + width * index as i64 / pods.len() as i64;
+                self.at(
+                    bucket + width,
+                    EventKind::Requests(RequestCounts {
+                        client: client.to_owned(),
+                        bucket: RunOffset(bucket),
+                        width,
+                        class: "/".to_owned(),
+                        connection: ConnectionKind::New,
+                        pod: Some((*pod).to_owned()),
+                        ok: rate / 10 / pods.len() as u64,
+                        failed: 0,
+                        latest_sent: Some(RunOffset(sent)),
+                        earliest_end: Some(RunOffset(sent + MILLI)),
+                        latest_end: Some(RunOffset(sent + MILLI)),
+                    }),
+                );
+            }
+            bucket += width;
+        }
     }
 
     /// A container dies without a deletion and is back two seconds later.
@@ -289,6 +351,9 @@ impl Stage {
 
     pub(super) fn explain(mut self) -> Findings {
         self.events.sort_by_key(|(at, _)| *at);
+        for log in &mut self.logs {
+            log.lines.sort_by_key(|line| line.stamp);
+        }
         let events = self.events.into_iter().enumerate();
         let timeline = Timeline {
             run: RunInfo {

@@ -1,0 +1,102 @@
+//! A deletion of a pod, with or without a proxy, as watches and logs tell it.
+
+use super::{MILLI, SECOND, Stage, fine_stamp, stamp};
+use crate::evidence::{Change, Resource};
+use serde_json::json;
+
+/// How a pod that is deleted ends, in nanoseconds after the deletion.
+#[derive(Clone, Copy)]
+pub(in crate::attribution::tests) struct Ending {
+    pub(in crate::attribution::tests) grace: i64,
+    /// Its app's log tells of the signal.
+    pub(in crate::attribution::tests) reacts: Option<i64>,
+    /// End and exit code of the app.
+    pub(in crate::attribution::tests) app: (i64, i64),
+    /// End and exit code of the proxy, where it has one.
+    pub(in crate::attribution::tests) proxy: (i64, i64),
+}
+
+impl Ending {
+    /// The app ends by itself at once, a proxy after the default five seconds.
+    pub(in crate::attribution::tests) fn at_once() -> Self {
+        Self {
+            grace: 30 * SECOND,
+            reacts: None,
+            app: (20 * MILLI, 0),
+            proxy: (5_040 * MILLI, 0),
+        }
+    }
+}
+
+impl Stage {
+    /// A pod is deleted at `at`, and its processes end as told; the slices follow at once.
+    pub(in crate::attribution::tests) fn end(
+        &mut self,
+        name: &str,
+        at: i64,
+        ending: Ending,
+        others: &[(&str, bool, bool, bool)],
+    ) {
+        let deletion = Some((at, ending.grace / SECOND));
+        let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+        let going = self.pod(name, running, deletion, true);
+        self.object(
+            at + 5 * MILLI,
+            Resource::Pods,
+            Change::Modified,
+            going.clone(),
+        );
+        let mut listed = others.to_vec();
+        listed.push((name, false, true, true));
+        self.slice(at + 50 * MILLI, &listed);
+        if let Some(reacts) = ending.reacts {
+            self.log(name, "app", at + reacts, "received SIGTERM");
+        }
+        let proxied = self.sidecar || self.native;
+        let mut ends = vec![("containerStatuses", 0, ending.app)];
+        if proxied {
+            let (holder, index) = if self.native {
+                ("initContainerStatuses", 0)
+            } else {
+                ("containerStatuses", 1)
+            };
+            ends.push((holder, index, ending.proxy));
+            self.agent(
+                name,
+                at + 20 * MILLI,
+                "Agent draining Proxy for termination",
+            );
+            if ending.proxy.1 == 0 {
+                self.agent(name, at + ending.proxy.0 - 20 * MILLI, "Aborting proxy");
+            }
+        }
+        ends.sort_by_key(|(_, _, (after, _))| *after);
+        let mut state = going;
+        for (holder, index, (after, code)) in ends {
+            let reason = if code == 0 { "Completed" } else { "Error" };
+            state["status"][holder][index]["state"] = json!({"terminated": {"exitCode": code,
+                "reason": reason, "startedAt": stamp(-60 * SECOND), "finishedAt": stamp(at + after)}});
+            state["status"]["conditions"][0]["status"] = json!("False");
+            self.object(
+                at + after + 300 * MILLI,
+                Resource::Pods,
+                Change::Modified,
+                state.clone(),
+            );
+        }
+        let last = ending.app.0.max(if proxied { ending.proxy.0 } else { 0 });
+        self.slice(at + last + 350 * MILLI, others);
+        self.object(
+            at + last + 900 * MILLI,
+            Resource::Pods,
+            Change::Deleted,
+            state,
+        );
+    }
+
+    /// A line of the agent of a pod's proxy.
+    pub(in crate::attribution::tests) fn agent(&mut self, pod: &str, at: i64, text: &str) {
+        let line = format!("{}\tinfo\t{text}", fine_stamp(at, 6));
+        self.log(pod, "istio-proxy", at, &line);
+    }
+}
