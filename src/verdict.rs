@@ -14,6 +14,7 @@ pub use bound::upper_bound;
 pub use control::Control;
 pub use exposure::{Bound, Exposure};
 pub use gate::{Gate, GateStatus};
+pub use trust::broken_slip;
 
 use crate::attribution::{Cause, Findings};
 use crate::evidence::{EventKind, RunPhase, Timeline};
@@ -71,7 +72,7 @@ pub fn judge(timeline: &Timeline, findings: &Findings, gates: &Gates, limits: &L
         control: &control,
         exposure: &exposure,
     });
-    let distrust = trust::reasons(timeline, &control);
+    let distrust = trust::reasons(timeline, findings, &control);
     let mut reasons: Vec<String> = gates.iter().filter_map(Gate::complaint).collect();
     let broken = gates.iter().any(|gate| gate.status == GateStatus::Broken);
     let unknown = gates

@@ -307,6 +307,10 @@ pub enum ProbeOutcome {
     Failed,
 }
 
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// How the harness fared (design 6, self-proof).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -315,8 +319,11 @@ pub struct Harness {
     pub scope: String,
     /// Intended to real send, 99th percentile, nanoseconds.
     pub slip_p99: Option<i64>,
-    /// Arrivals that found no connection and were not sent.
+    /// Arrivals that were not sent: they found no connection, or were overdue.
     pub dropped_arrivals: u64,
+    /// Of these, the overdue ones: due before load ended, held up by a stall until then.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overdue_arrivals: u64,
     /// Failures beyond the storage limit: counted, not stored.
     pub unstored_failures: u64,
     /// Events that the recorder had no room for.

@@ -1,6 +1,7 @@
 //! How is load started, watched and stopped?
 
 use super::config::LoadConfig;
+use super::ending::Ending;
 use super::error::Error;
 use super::host;
 use super::lane::{Common, Lane};
@@ -12,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 /// Threads get ready within this; the first arrival is due after it.
 const LEAD: Duration = Duration::from_millis(20);
@@ -24,7 +24,7 @@ const RATE_PER_WORKER: f64 = 10_000.0;
 /// well.
 #[derive(Debug)]
 pub struct Generator {
-    stop: CancellationToken,
+    ending: Ending,
     progress: Arc<Mutex<Progress>>,
     summary_rx: oneshot::Receiver<Result<Summary, Error>>,
 }
@@ -38,7 +38,7 @@ pub struct Progress {
     pub ok: u64,
     /// Failed.
     pub failed: u64,
-    /// Arrivals that found no connection and were not sent.
+    /// Arrivals that were not sent: they found no connection, or a stall held them up to the end.
     pub dropped: u64,
     /// Sent and not ended.
     pub in_flight: u64,
@@ -57,7 +57,7 @@ pub struct Summary {
     pub ok: u64,
     /// Failed.
     pub failed: u64,
-    /// Arrivals that found no connection and were not sent.
+    /// Arrivals that were not sent: they found no connection, or a stall held them up to the end.
     pub dropped: u64,
     /// Kept connections that the server closed while they were idle; none of them was used again.
     pub closed_idle: u64,
@@ -89,26 +89,26 @@ impl Generator {
         host::raise_file_limit();
         let lanes = worker_count(&config.plan, config.workers);
         let common = Arc::new(Common::new(&config, sink)?);
-        let stop = CancellationToken::new();
-        // Until everything runs, a failure stops what has been started.
-        let guard = stop.clone().drop_guard();
+        let ending = Ending::default();
+        // Until everything runs, a failure ends what has been started.
+        let mut guard = EndOnDrop(Some(ending.clone()));
         let begin = Instant::now() + LEAD;
         let mut workers = Vec::new();
         for index in 0..lanes {
             let lane = Arc::new(Lane::new(Arc::clone(&common), &config, index, lanes));
-            workers.push(start_lane(&config, lane, (index, lanes), begin, &stop)?);
+            workers.push(start_lane(&config, lane, (index, lanes), begin, &ending)?);
         }
         let progress = Arc::new(Mutex::new(Progress::default()));
         let monitor = Monitor::new(workers, Arc::clone(&progress));
         let (summary_tx, summary_rx) = oneshot::channel();
-        let stopped = stop.clone();
+        let ended = ending.clone();
         spawn("load-monitor", move || {
             // Nobody may be left to hear it.
-            let _ = summary_tx.send(monitor.run(&stopped));
+            let _ = summary_tx.send(monitor.run(&ended));
         })?;
-        guard.disarm();
+        guard.0 = None;
         Ok(Self {
-            stop,
+            ending,
             progress,
             summary_rx,
         })
@@ -125,7 +125,7 @@ impl Generator {
     /// Ends the load: no new arrivals; what is in flight ends or times out; the end's events are
     /// sent. Takes at most the longest timeout of any class and a few seconds.
     pub async fn stop(mut self) -> Result<Summary, Error> {
-        self.stop.cancel();
+        self.ending.end();
         let summary = (&mut self.summary_rx).await;
         summary.unwrap_or_else(|_| {
             Err(Error::Panicked {
@@ -136,9 +136,20 @@ impl Generator {
     }
 }
 
+/// Ends the load of a generator that could not be started whole.
+struct EndOnDrop(Option<Ending>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        if let Some(ending) = &self.0 {
+            ending.end();
+        }
+    }
+}
+
 impl Drop for Generator {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.ending.end();
     }
 }
 
@@ -147,14 +158,14 @@ fn start_lane(
     lane: Arc<Lane>,
     (index, lanes): (usize, usize),
     begin: Instant,
-    stop: &CancellationToken,
+    ending: &Ending,
 ) -> Result<Worker, Error> {
     let name = format!("load-{index}");
     let schedule = Schedule::new(&config.plan, index, lanes, rand::random());
     let mix = Mix::new(&config.plan);
-    let stop = stop.clone();
+    let ending = ending.clone();
     let run = Arc::clone(&lane);
-    let thread = spawn(&name, move || run.run(schedule, mix, begin, &stop))?;
+    let thread = spawn(&name, move || run.run(schedule, mix, begin, &ending))?;
     Ok(Worker { lane, name, thread })
 }
 

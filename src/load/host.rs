@@ -1,9 +1,6 @@
 //! How does the machine fare that the load comes from?
 
-use std::time::{Duration, Instant, SystemTime};
-
-/// A wall clock that moved by more than this against the monotonic one, within a second, was set.
-const STEP: Duration = Duration::from_millis(50);
+use std::time::Duration;
 
 /// Raises the limit of open files to what the system allows.
 pub(super) fn raise_file_limit() {
@@ -74,66 +71,9 @@ pub(super) fn cpu_time() -> Option<Duration> {
     None
 }
 
-/// Finds steps of the wall clock.
-#[derive(Debug)]
-pub(super) struct WallWatch {
-    last: (Instant, SystemTime),
-}
-
-impl WallWatch {
-    pub(super) fn new() -> Self {
-        Self {
-            last: both_clocks(),
-        }
-    }
-
-    /// By how many milliseconds the wall clock was set since the last look, if it was.
-    pub(super) fn step(&mut self) -> Option<i64> {
-        let now = both_clocks();
-        let then = std::mem::replace(&mut self.last, now);
-        step_between(then, now)
-    }
-}
-
-/// Both clocks at nearly one instant: of a few readings the one with the least time between.
-fn both_clocks() -> (Instant, SystemTime) {
-    let readings = (0..5).map(|_| {
-        let before = Instant::now();
-        let wall = SystemTime::now();
-        (before.elapsed(), (before, wall))
-    });
-    let best = readings.min_by_key(|(took, _)| *took);
-    best.map_or_else(|| (Instant::now(), SystemTime::now()), |(_, both)| both)
-}
-
-fn step_between(then: (Instant, SystemTime), now: (Instant, SystemTime)) -> Option<i64> {
-    let passed = now.0.saturating_duration_since(then.0);
-    let (ahead, by) = match now.1.duration_since(then.1 + passed) {
-        Ok(ahead) => (1, ahead),
-        Err(behind) => (-1, behind.duration()),
-    };
-    (by > STEP).then(|| ahead * i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_step_of_the_wall_clock_is_told_with_its_direction() {
-        let (mono, wall) = both_clocks();
-        let second = Duration::from_secs(1);
-        let later = |by: Duration| (mono + second, wall + by);
-        for (by, step) in [
-            (second, None),
-            (Duration::from_millis(1_040), None),
-            (Duration::from_millis(1_200), Some(200)),
-            (Duration::from_millis(400), Some(-600)),
-            (Duration::from_secs(8), Some(7_000)),
-        ] {
-            assert_eq!(step_between((mono, wall), later(by)), step, "{by:?}");
-        }
-    }
 
     #[test]
     fn the_kernels_tables_are_read() {

@@ -6,6 +6,7 @@
 use super::carry::{Arrival, Way, carry};
 use super::config::LoadConfig;
 use super::dial::Dialer;
+use super::ending::Ending;
 use super::error::Error;
 use super::exchange::Link;
 use super::pacer::Pacer;
@@ -21,7 +22,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How often idle connections are looked at for a close that has arrived.
@@ -29,6 +29,10 @@ const SWEEP: Duration = Duration::from_millis(100);
 
 /// Arrivals started in one go; after a stall the requests before them get their turn in between.
 const BATCH: usize = 64;
+
+/// Arrivals that were due this long before the end of load, and no longer, are sent at its end: a
+/// healthy machine is that late now and then. What is later was held up by a stall.
+const ORDINARY: Duration = Duration::from_millis(5);
 
 /// Ready tasks that run before the runtime looks at the sockets and the timer again. The default
 /// of 61 would let a burst of answers hold up an arrival that is due by a millisecond.
@@ -166,13 +170,13 @@ impl Lane {
         tokio::spawn(carry(Arc::clone(self), arrival, way));
     }
 
-    /// Sends what the schedule wants until `stop`, then waits for what is under way.
+    /// Sends what the schedule wants until the end, then waits for what is under way.
     async fn work(
         self: &Arc<Self>,
         mut schedule: Schedule,
         mut mix: Mix,
         begin: Instant,
-        stop: &CancellationToken,
+        ending: &Ending,
     ) -> io::Result<()> {
         let mut pacer = Pacer::new()?;
         let mut in_batch = 0;
@@ -182,22 +186,40 @@ impl Lane {
                 in_batch = 0;
                 tokio::select! {
                     biased;
-                    () = stop.cancelled() => return Ok(()),
+                    () = ending.ended() => {}
                     waited = pacer.until(intended) => waited?,
                 }
             } else if in_batch >= BATCH {
                 in_batch = 0;
                 tokio::task::yield_now().await;
             }
-            if stop.is_cancelled() {
+            if let Some(end) = ending.at() {
+                let later = schedule.map(|offset| begin + offset);
+                self.close(std::iter::once(intended).chain(later), &mut mix, end);
                 return Ok(());
             }
             in_batch += 1;
             let (wish, class) = mix.deal();
             self.start(Arrival { intended, class }, wish);
         }
-        stop.cancelled().await;
+        ending.ended().await;
         Ok(())
+    }
+
+    /// What was due when load ended and had not left: the latest are sent, those that a stall held
+    /// up are counted as not sent.
+    fn close(self: &Arc<Self>, due: impl Iterator<Item = Instant>, mix: &mut Mix, end: Instant) {
+        let now = Instant::now();
+        let mut overdue = 0;
+        for intended in due.take_while(|intended| *intended <= end) {
+            let (wish, class) = mix.deal();
+            if now.saturating_duration_since(intended) <= ORDINARY {
+                self.start(Arrival { intended, class }, wish);
+            } else {
+                overdue += 1;
+            }
+        }
+        self.tally().overdue(overdue);
     }
 
     async fn sweep(self: Arc<Self>) {
@@ -222,7 +244,7 @@ impl Lane {
         schedule: Schedule,
         mix: Mix,
         begin: Instant,
-        stop: &CancellationToken,
+        ending: &Ending,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -230,7 +252,7 @@ impl Lane {
             .build()?;
         let worked = runtime.block_on(async {
             let sweeper = tokio::spawn(Arc::clone(self).sweep());
-            self.work(schedule, mix, begin, stop).await?;
+            self.work(schedule, mix, begin, ending).await?;
             // The slack covers a machine too busy to fire the timers on time.
             let bound = self.patience() + Duration::from_secs(5);
             let _ = tokio::time::timeout(bound, self.drain()).await;

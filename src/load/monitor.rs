@@ -4,9 +4,10 @@
 //! bucket, the harness's own health. At the end it sends the latency of each class and connection
 //! kind and the totals.
 
+use super::ending::Ending;
 use super::error::Error;
 use super::generator::{Progress, Summary};
-use super::host::{self, WallWatch};
+use super::host;
 use super::lane::Lane;
 use super::tally::{Second, Tally, collect, counts_of, quantile};
 use crate::evidence::{EventKind, Harness, Interval, Source};
@@ -16,7 +17,6 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 /// How often it looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,12 +37,10 @@ pub(super) struct Monitor {
     progress: Arc<Mutex<Progress>>,
     second: Second,
     spare: Second,
-    wall: WallWatch,
     begun: Instant,
     cpu: Option<(Instant, Duration)>,
     cpu_begun: Option<Duration>,
     totals: Progress,
-    faults: Vec<String>,
 }
 
 impl Monitor {
@@ -53,17 +51,15 @@ impl Monitor {
             progress,
             second: Second::new(),
             spare: Second::new(),
-            wall: WallWatch::new(),
             begun: Instant::now(),
             cpu: cpu.map(|cpu| (Instant::now(), cpu)),
             cpu_begun: cpu,
             totals: Progress::default(),
-            faults: Vec::new(),
         }
     }
 
-    /// The life of the monitor's thread: until `stop`, and then until the lanes have ended.
-    pub(super) fn run(mut self, stop: &CancellationToken) -> Result<Summary, Error> {
+    /// The life of the monitor's thread: until load ends, and then until the lanes have ended.
+    pub(super) fn run(mut self, ending: &Ending) -> Result<Summary, Error> {
         let mut next = Instant::now() + TICK;
         loop {
             let ended = self
@@ -77,7 +73,7 @@ impl Monitor {
                 next = Instant::now() + TICK;
                 self.tick();
             }
-            let step = if stop.is_cancelled() {
+            let step = if ending.at().is_some() {
                 JOIN_STEP
             } else {
                 10 * JOIN_STEP
@@ -122,25 +118,18 @@ impl Monitor {
 
     /// The harness's health over the last second.
     fn sample(&mut self, lane: &Lane) -> Harness {
-        let mut faults = Vec::new();
-        if let Some(step) = self.wall.step() {
-            let at = lane.clock.now();
-            faults.push(format!(
-                "clock-step: the wall clock was set by {step} ms at {at}"
-            ));
-        }
-        self.faults.extend(faults.iter().cloned());
         let slip = quantile(&self.second.slip, 0.99);
         Harness {
             scope: "second".to_owned(),
             slip_p99: slip.map(|slip| i64::try_from(slip).unwrap_or(i64::MAX)),
             dropped_arrivals: self.second.dropped,
+            overdue_arrivals: 0,
             unstored_failures: lane.ledger.unstored(),
             lost_events: lane.sink.lost(),
             cpu: self.cpu_share(),
             files_left: host::files_left(),
             ports_left: host::ports_left(),
-            faults,
+            faults: Vec::new(),
         }
     }
 
@@ -183,7 +172,7 @@ impl Monitor {
             lane.sink
                 .now(Source::Load, EventKind::Latency(summary.clone()));
         }
-        let harness = self.total(&lane, all.slip_p99());
+        let harness = self.total(&lane, &all);
         lane.sink
             .now(Source::Load, EventKind::Harness(harness.clone()));
         Ok(Summary {
@@ -197,18 +186,19 @@ impl Monitor {
         })
     }
 
-    fn total(&self, lane: &Lane, slip_p99: Option<i64>) -> Harness {
+    fn total(&self, lane: &Lane, all: &Tally) -> Harness {
         let used = host::cpu_time().zip(self.cpu_begun);
         Harness {
             scope: "total".to_owned(),
-            slip_p99,
+            slip_p99: all.slip_p99(),
             dropped_arrivals: self.totals.dropped,
+            overdue_arrivals: all.overdue_arrivals(),
             unstored_failures: lane.ledger.unstored(),
             lost_events: lane.sink.lost(),
             cpu: used.and_then(|(now, then)| share(now.saturating_sub(then), self.begun.elapsed())),
             files_left: host::files_left(),
             ports_left: host::ports_left(),
-            faults: self.faults.clone(),
+            faults: Vec::new(),
         }
     }
 }

@@ -90,6 +90,7 @@ pub(super) struct Tally {
     /// By class, then kind.
     latency: Vec<[Histogram<u64>; 2]>,
     slip: Histogram<u64>,
+    overdue: u64,
     second: Second,
     counts: HashMap<CountKey, Count>,
     pods: HashMap<Box<str>, Arc<str>>,
@@ -144,6 +145,7 @@ impl Tally {
         Self {
             latency: (0..classes).map(|_| [fine(), fine()]).collect(),
             slip: fine(),
+            overdue: 0,
             second: Second::new(),
             counts: HashMap::new(),
             pods: HashMap::new(),
@@ -159,6 +161,17 @@ impl Tally {
     /// An arrival was not sent.
     pub(super) fn dropped(&mut self) {
         self.second.dropped += 1;
+    }
+
+    /// Arrivals were not sent, because a stall held them up until load ended.
+    pub(super) fn overdue(&mut self, arrivals: u64) {
+        self.second.dropped += arrivals;
+        self.overdue += arrivals;
+    }
+
+    /// How many these were.
+    pub(super) const fn overdue_arrivals(&self) -> u64 {
+        self.overdue
     }
 
     /// A request ended.
@@ -207,6 +220,7 @@ impl Tally {
     pub(super) fn merge(&mut self, other: &Self) {
         let same = "histograms of the same bounds";
         self.slip.add(&other.slip).expect(same);
+        self.overdue += other.overdue;
         for (mine, theirs) in self.latency.iter_mut().zip(&other.latency) {
             for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 mine.add(theirs).expect(same);

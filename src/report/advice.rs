@@ -1,6 +1,7 @@
 //! What should be changed in the manifest, with the figures of this run (facts 5.5)?
 
 use super::model::FailureEntry;
+use super::words::LOCAL_LIMIT;
 use crate::attribution::{Cause, PodFinding, SidecarKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -21,6 +22,17 @@ const ALLOWANCE_S: f64 = 1.0;
 
 /// The shortest preStop that is worth writing.
 const MIN_PRESTOP_S: f64 = 5.0;
+
+/// Why nothing is advised: the figures of this run would be this machine's.
+pub(super) fn withheld(slip: &str) -> Advice {
+    plain(
+        Cause::Harness,
+        &format!(
+            "nothing is advised, since the harness was too slow for its figures to be built upon \
+             ({slip}): run it again where this machine has less to do, or with a lower rate"
+        ),
+    )
+}
 
 /// What to change, by cause and by hazard, without repeating itself.
 pub(super) fn advise(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<Advice> {
@@ -109,6 +121,11 @@ fn for_cause(cause: Cause, failures: &[FailureEntry], pods: &[PodFinding]) -> Op
         Cause::ContainerCrashed => plain(
             cause,
             "this is no defect of the rollout: look at the container's exit code and its last lines",
+        ),
+        Cause::Harness if of_cause().any(|failure| failure.seen.starts_with(LOCAL_LIMIT)) => plain(
+            cause,
+            "this machine was at a limit of its own: raise that of open files (`ulimit -n`) or the \
+             range of local ports (`sysctl net.ipv4.ip_local_port_range`), or lower `spec.load.rate`",
         ),
         Cause::ApplicationError => plain(
             cause,

@@ -1,13 +1,13 @@
 //! How does the record become a report?
 
-use super::advice::advise;
+use super::advice::{advise, withheld};
 use super::model::{
     CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
 };
 use super::words::{meaning, seen};
 use crate::attribution::{Attribution, Cause, Confidence, Findings, PodFinding};
 use crate::evidence::{EventKind, FailedRequest, Origin, RunInfo, Timeline};
-use crate::verdict::Verdict;
+use crate::verdict::{self, Verdict};
 use std::collections::{BTreeMap, HashMap};
 
 impl Report {
@@ -20,7 +20,10 @@ impl Report {
             .filter_map(|found| Some(entry(found, requests.get(&found.event)?)))
             .collect();
         let causes = causes(&failures, &findings.pods);
-        let advice = advise(&failures, &findings.pods);
+        let advice = match broken_slip(timeline) {
+            Some(slip) => vec![withheld(&slip)],
+            None => advise(&failures, &findings.pods),
+        };
         Self {
             schema_version: REPORT_VERSION,
             verdict: verdict.outcome,
@@ -44,6 +47,14 @@ impl Report {
             failures,
         }
     }
+}
+
+/// The harness was too slow for its figures to be trusted.
+fn broken_slip(timeline: &Timeline) -> Option<String> {
+    timeline.events.iter().find_map(|event| match &event.kind {
+        EventKind::Harness(health) => verdict::broken_slip(health),
+        _ => None,
+    })
 }
 
 fn failed_requests(timeline: &Timeline) -> HashMap<u64, &FailedRequest> {

@@ -296,6 +296,30 @@ fn explain_tells_the_chain_of_one_request() {
 }
 
 #[test]
+fn a_harness_that_was_too_slow_advises_nothing_and_says_so() {
+    let (mut timeline, findings) = failed();
+    assert!(fail().advice[0].manifest.is_some(), "otherwise it would");
+    let slow = EventKind::Harness(crate::evidence::Harness {
+        scope: "total".into(),
+        slip_p99: Some(9_100_000),
+        ..Default::default()
+    });
+    timeline
+        .events
+        .push(event(timeline.events.len() as u64, 12_000, slow));
+    let report = report(&timeline, findings);
+    let [only] = report.advice.as_slice() else {
+        panic!("{:?}", report.advice);
+    };
+    assert_eq!((only.cures.as_str(), &only.manifest), ("harness", &None));
+    assert!(
+        only.text.contains("slip p99 9.1 ms, limit 5 ms"),
+        "{}",
+        only.text
+    );
+}
+
+#[test]
 fn a_format_that_is_not_known_names_those_that_are() {
     let error = "html5".parse::<Format>().expect_err("not a format");
     assert_eq!(

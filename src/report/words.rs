@@ -4,6 +4,9 @@ use super::model::CauseSummary;
 use crate::attribution::Cause;
 use crate::evidence::{ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase};
 
+/// What the client saw where its own machine had no more.
+pub(super) const LOCAL_LIMIT: &str = "no local port or file handle";
+
 /// `3001` as `3,001`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -78,7 +81,7 @@ const fn class_word(class: ErrorClass) -> &'static str {
         ErrorClass::Timeout => "timed out",
         ErrorClass::Unreachable => "unreachable",
         ErrorClass::Resolve => "name not resolved",
-        ErrorClass::LocalLimit => "no local port or file handle",
+        ErrorClass::LocalLimit => LOCAL_LIMIT,
         ErrorClass::Protocol => "no HTTP",
         ErrorClass::Other => "failed",
     }

@@ -368,6 +368,12 @@ fn a_harness_that_failed_proves_nothing() {
             ..Harness::default()
         },
         Harness {
+            scope: "total".into(),
+            dropped_arrivals: 3,
+            overdue_arrivals: 3,
+            ..Harness::default()
+        },
+        Harness {
             scope: "proof".into(),
             faults: vec!["refused-probe: a closed port was not seen as refused".into()],
             ..Harness::default()

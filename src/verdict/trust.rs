@@ -1,13 +1,27 @@
 //! Can the run itself be trusted (self-proof, interruption, steps)?
 
 use super::control::Control;
+use crate::attribution::{Cause, Findings};
 use crate::evidence::{EventKind, Harness, Origin, RunPhase, Timeline};
 
 /// Intended to real send, 99th percentile, beyond which the harness was too slow (design 6).
 const MAX_SLIP_P99: i64 = 5_000_000;
 
+/// The slip of a whole run, in words, where it is beyond the limit: then what was measured in it is
+/// not to be built upon either.
+pub fn broken_slip(health: &Harness) -> Option<String> {
+    let slip = health.slip_p99.filter(|_| health.scope == "total")?;
+    (slip >= MAX_SLIP_P99).then(|| {
+        format!(
+            "slip p99 {:.1} ms, limit {} ms",
+            slip as f64 / 1e6,
+            MAX_SLIP_P99 / 1_000_000
+        )
+    })
+}
+
 /// Why a run that breaks no gate still proves nothing, one sentence each.
-pub(super) fn reasons(timeline: &Timeline, control: &Control) -> Vec<String> {
+pub(super) fn reasons(timeline: &Timeline, findings: &Findings, control: &Control) -> Vec<String> {
     let mut reasons = Vec::new();
     if control.noisy {
         reasons.push(format!(
@@ -15,6 +29,7 @@ pub(super) fn reasons(timeline: &Timeline, control: &Control) -> Vec<String> {
             control.failed, control.requests
         ));
     }
+    reasons.extend(own_failures(findings));
     for event in &timeline.events {
         match &event.kind {
             EventKind::Harness(health) => reasons.extend(harness(health)),
@@ -37,6 +52,20 @@ pub(super) fn reasons(timeline: &Timeline, control: &Control) -> Vec<String> {
     reasons
 }
 
+/// What this machine broke counts against nobody else, and shows nothing of the target either.
+fn own_failures(findings: &Findings) -> Option<String> {
+    let failures = findings.failures.iter();
+    let own = failures.filter(|failure| failure.cause == Cause::Harness);
+    let requests = match own.count() {
+        0 => return None,
+        1 => "1 request".to_owned(),
+        own => format!("{own} requests"),
+    };
+    Some(format!(
+        "{requests} failed at this machine and tell nothing of the target"
+    ))
+}
+
 /// A run that we drove says at its end that it ended; a crash or a full disk cuts that off.
 fn ended(timeline: &Timeline) -> bool {
     let last = |kind: &EventKind| {
@@ -57,19 +86,22 @@ fn harness(health: &Harness) -> Vec<String> {
     if health.scope != "total" {
         return reasons;
     }
-    if let Some(slip) = health.slip_p99
-        && slip >= MAX_SLIP_P99
-    {
+    if let Some(slip) = broken_slip(health) {
+        reasons.push(format!("the harness sent too late: {slip}"));
+    }
+    if health.overdue_arrivals > 0 {
         reasons.push(format!(
-            "the harness sent too late: slip p99 {:.1} ms, limit {} ms",
-            slip as f64 / 1e6,
-            MAX_SLIP_P99 / 1_000_000
+            "the harness stood still: {} arrivals were due before the load ended and were not sent",
+            health.overdue_arrivals
         ));
     }
-    if health.dropped_arrivals > 0 {
+    let unconnected = health
+        .dropped_arrivals
+        .saturating_sub(health.overdue_arrivals);
+    if unconnected > 0 {
         reasons.push(format!(
-            "{} arrivals found no connection and were not sent; raise `spec.load.connections.pool`",
-            health.dropped_arrivals
+            "{unconnected} arrivals found no connection and were not sent; \
+             raise `spec.load.connections.pool`"
         ));
     }
     if health.lost_events > 0 {

@@ -1,7 +1,9 @@
 //! Is the loop open, is latency honest, and does memory stay bounded?
 
+use super::super::ending::Ending;
 use super::super::lane::{Common, Lane};
 use super::super::schedule::{Mix, Schedule};
+use super::super::tally::Second;
 use super::server::{Server, closed_port};
 use super::{PATIENCE, class, config, kept, plan, run};
 use crate::evidence::{EventKind, EventSink, RunClock};
@@ -10,7 +12,6 @@ use crate::scenario::RequestClass;
 use crate::task::wait_until;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn a_stalled_server_does_not_hold_back_arrivals() {
@@ -43,14 +44,14 @@ async fn latency_counts_from_the_intended_time_not_from_the_real_send() {
     let (sink, _fact_rx) = EventSink::new(RunClock::start());
     let common = Arc::new(Common::new(&config, sink).expect("it is valid"));
     let lane = Arc::new(Lane::new(common, &config, 0, 1));
-    let stop = CancellationToken::new();
+    let ending = Ending::default();
     let (schedule, mix) = (Schedule::new(&config.plan, 0, 1, 7), Mix::new(&config.plan));
     let begin = Instant::now()
         .checked_sub(late)
         .expect("the machine runs for longer");
     let thread = {
-        let (lane, stop) = (Arc::clone(&lane), stop.clone());
-        std::thread::spawn(move || lane.run(schedule, mix, begin, &stop))
+        let (lane, ending) = (Arc::clone(&lane), ending.clone());
+        std::thread::spawn(move || lane.run(schedule, mix, begin, &ending))
     };
     wait_until(
         "50 answers",
@@ -65,7 +66,7 @@ async fn latency_counts_from_the_intended_time_not_from_the_real_send() {
     )
     .await
     .expect("they come");
-    stop.cancel();
+    ending.end();
     thread.join().expect("no panic").expect("no error");
     let tally = lane.tally();
     for summary in tally.summaries("local", &["main"]) {
@@ -73,6 +74,61 @@ async fn latency_counts_from_the_intended_time_not_from_the_real_send() {
         assert!(summary.p50 >= 1_000_000_000, "{summary:?}");
     }
     assert!(tally.slip_p99().expect("there were arrivals") >= 1_900_000_000);
+}
+
+#[test]
+fn what_a_stall_held_up_until_the_end_is_counted_as_not_sent() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.answer("hello");
+    });
+    let config = config(server.address, plan(50.0, 1_000));
+    let (sink, _fact_rx) = EventSink::new(RunClock::start());
+    let common = Arc::new(Common::new(&config, sink).expect("it is valid"));
+    let lane = Arc::new(Lane::new(common, &config, 0, 1));
+    let (schedule, mix) = (Schedule::new(&config.plan, 0, 1, 7), Mix::new(&config.plan));
+    let ending = Ending::default();
+    ending.end();
+    let end = ending.at().expect("it has come");
+    let begin = end
+        .checked_sub(Duration::from_millis(1_990))
+        .expect("the machine runs for longer");
+    // The worker stands still beyond the end: what becomes due meanwhile is wanted by nobody.
+    std::thread::sleep(Duration::from_millis(100));
+    lane.run(schedule, mix, begin, &ending).expect("no error");
+    assert_eq!(lane.tally().overdue_arrivals(), 100, "0 to 1980 ms");
+    let mut second = Second::new();
+    lane.tally().take_second(&mut second);
+    assert_eq!((second.dropped, second.ok, second.failed), (100, 0, 0));
+    assert_eq!(server.requests().len(), 0, "none is sent so late");
+}
+
+#[test]
+fn what_is_ordinarily_late_at_the_end_is_sent() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.answer("hello");
+    });
+    // All ten are due within a tenth of a millisecond before the end. Where the machine stands still
+    // right now, the next attempt shows it.
+    let overdue = (0..20).map(|_| {
+        let config = config(server.address, plan(100_000.0, 10));
+        let (sink, _fact_rx) = EventSink::new(RunClock::start());
+        let common = Arc::new(Common::new(&config, sink).expect("it is valid"));
+        let lane = Arc::new(Lane::new(common, &config, 0, 1));
+        let (schedule, mix) = (Schedule::new(&config.plan, 0, 1, 7), Mix::new(&config.plan));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(100) {}
+        let ending = Ending::default();
+        ending.end();
+        lane.run(schedule, mix, begin, &ending).expect("no error");
+        let mut second = Second::new();
+        lane.tally().take_second(&mut second);
+        assert_eq!(second.ok + second.dropped, 10, "each is accounted for");
+        second.dropped
+    });
+    let overdue: Vec<u64> = overdue.take_while(|overdue| *overdue > 0).collect();
+    assert!(overdue.len() < 20, "{overdue:?}");
 }
 
 #[tokio::test]

@@ -35,9 +35,15 @@ pub(super) async fn watch(sink: EventSink, token: CancellationToken) {
     }
 }
 
-/// Both clocks, read together.
+/// Both clocks at nearly one instant: of a few readings the one with the least time between.
 fn reading() -> (Instant, SystemTime) {
-    (Instant::now(), SystemTime::now())
+    let readings = (0..5).map(|_| {
+        let before = Instant::now();
+        let wall = SystemTime::now();
+        (before.elapsed(), (before, wall))
+    });
+    let best = readings.min_by_key(|(took, _)| *took);
+    best.map_or_else(|| (Instant::now(), SystemTime::now()), |(_, both)| both)
 }
 
 /// The fault, where the wall clock went another way than the monotonic one.
