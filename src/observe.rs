@@ -73,10 +73,12 @@ pub struct Observers {
     feeds: Vec<feed::FeedHandle>,
     followers: logs::Followers,
     timed: clock::Timed,
+    probed_port: Option<u16>,
+    sink: EventSink,
 }
 
 impl Observers {
-    /// Starts all watches, followers and probes. They stop when `token` is cancelled.
+    /// Starts all watches and followers. They stop when `token` is cancelled.
     pub fn start(
         cluster: &Cluster,
         subject: &Subject,
@@ -97,10 +99,6 @@ impl Observers {
             stop,
         );
         scope.spawn("logs", follow);
-        if let Some(port) = subject.target_port.filter(|_| !subject.meshed) {
-            let probes = probe::probe_all(port, sink.clone(), book.clone(), scope.token());
-            scope.spawn("probes", probes);
-        }
         let timed = clock::Timed::default();
         let clock = clock::keep_timing(cluster.clone(), sink.clone(), timed.clone(), scope.token());
         scope.spawn("clock", clock);
@@ -110,11 +108,25 @@ impl Observers {
             feeds,
             followers,
             timed,
+            probed_port: subject.target_port.filter(|_| !subject.meshed),
+            sink: sink.clone(),
         }
     }
 
+    /// Starts the probes of pods that end, where there is a way to a pod's own address: each ready
+    /// pod is asked first. Takes about a second where nobody answers.
+    pub async fn start_probes(&mut self) {
+        let Some(port) = self.probed_port else {
+            return;
+        };
+        let (sink, book) = (self.sink.clone(), self.book.clone());
+        let ways = probe::look(port, &sink, &book).await;
+        let probes = probe::probe_all(port, ways, sink, book, self.scope.token());
+        self.scope.spawn("probes", probes);
+    }
+
     /// Waits until every watch has delivered its first list, or was refused where the run can do
-    /// without it. Logs and probes need no waiting: they follow from the list of pods.
+    /// without it. Logs need no waiting: they follow from the list of pods.
     pub async fn ready(&self, patience: Duration) -> Result<(), Error> {
         let deadline = tokio::time::Instant::now() + patience;
         for feed in &self.feeds {

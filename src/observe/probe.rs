@@ -1,10 +1,11 @@
 //! When does a pod that is being deleted stop listening?
 //!
 //! From the arrival of its deletion until it is gone, its own address is asked 20 times a second.
-//! Only where no sidecar stands in between: Envoy would answer for the app.
+//! Only where no sidecar stands in between: Envoy would answer for the app. And only where a ready
+//! pod was reached before: from a place without a way to the pods, silence means nothing.
 
-use super::pods::PodBook;
-use crate::evidence::{EventKind, EventSink, Interval, PodProbe, ProbeOutcome, Source};
+use super::pods::{PodBook, PodState};
+use crate::evidence::{Blindness, EventKind, EventSink, Interval, PodProbe, ProbeOutcome, Source};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use std::collections::BTreeSet;
@@ -30,10 +31,70 @@ const SAME: Duration = Duration::from_secs(1);
 /// Probes go on for so long after the pod is gone from the API: its address may outlive it.
 const AFTER: Duration = Duration::from_millis(500);
 
-/// Probes each pod of the book from its deletion on.
-pub(super) async fn probe_all(port: u16, sink: EventSink, book: PodBook, token: CancellationToken) {
+/// What the first look at the pods has shown.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    /// Ready pods that could not be reached, by uid.
+    closed: BTreeSet<String>,
+    /// No pod could be reached that should have been.
+    none: bool,
+}
+
+/// Asks each ready pod once. One that does not accept is out of sight: that is recorded, and it is
+/// not probed.
+pub(super) async fn look(port: u16, sink: &EventSink, book: &PodBook) -> Ways {
+    let ready = |pod: &PodState| pod.ready && !pod.terminating && !pod.gone && !pod.sidecar;
+    let asked = book.all().into_iter().filter(ready).filter_map(|pod| {
+        let ip = pod.ip.as_deref()?.parse().ok()?;
+        let address = SocketAddr::new(ip, port);
+        Some(async move {
+            let answer = timeout(PATIENCE, TcpStream::connect(address)).await;
+            let refusal = match answer {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!("no answer within {PATIENCE:?}")),
+            };
+            (pod, address, refusal)
+        })
+    });
+    let answers = futures::future::join_all(asked).await;
+    let mut ways = Ways {
+        none: !answers.is_empty(),
+        ..Ways::default()
+    };
+    for (pod, address, refusal) in answers {
+        let Some(refusal) = refusal else {
+            ways.none = false;
+            continue;
+        };
+        ways.closed.insert(pod.uid);
+        let blindness = Blindness {
+            what: format!("probes/{}", pod.name),
+            from: None,
+            to: None,
+            reason: format!(
+                "the pod is ready, and {address} cannot be reached from here: {refusal}"
+            ),
+            uids: None,
+        };
+        sink.now(Source::Probe, EventKind::Blind(blindness));
+    }
+    ways
+}
+
+/// Probes each pod of the book from its deletion on, where there is a way to it.
+pub(super) async fn probe_all(
+    port: u16,
+    ways: Ways,
+    sink: EventSink,
+    book: PodBook,
+    token: CancellationToken,
+) {
+    if ways.none {
+        return;
+    }
     let mut changes = book.changes();
-    let mut probed = BTreeSet::new();
+    let mut probed = ways.closed;
     let mut probes = JoinSet::new();
     loop {
         tokio::select! {
@@ -221,19 +282,60 @@ mod tests {
         assert_eq!(told, [0, 100, 150, 200, 1200]);
     }
 
+    /// A pod of this name at 127.0.0.1, ready or on its way out.
+    fn pod(name: &str, ending: bool) -> serde_json::Value {
+        let mut pod = crate::observe::pods::tests::pod(name, serde_json::Value::Null);
+        if ending {
+            pod["metadata"]["deletionTimestamp"] = "2026-11-24T17:00:00Z".into();
+        }
+        pod["spec"]["initContainers"] = serde_json::Value::Null;
+        pod["status"]["podIP"] = "127.0.0.1".into();
+        pod["status"]["conditions"] = serde_json::json!([{"type": "Ready", "status": "True"}]);
+        pod
+    }
+
+    #[tokio::test]
+    async fn a_ready_pod_that_cannot_be_reached_is_out_of_sight_and_not_probed() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = closed.local_addr().unwrap().port();
+        drop(closed);
+        let (sink, mut fact_rx) = EventSink::new(RunClock::start());
+        let book = PodBook::default();
+        book.apply(&pod("a", false));
+        let ways = look(port, &sink, &book).await;
+        assert!(ways.none, "{ways:?}");
+        let Ok(Fact::Event(event)) = fact_rx.try_recv() else {
+            panic!("it is recorded");
+        };
+        let EventKind::Blind(blindness) = event.kind else {
+            panic!("{:?}", event.kind);
+        };
+        assert_eq!(
+            (blindness.what.as_str(), blindness.from),
+            ("probes/a", None)
+        );
+        assert!(blindness.reason.contains("refused"), "{}", blindness.reason);
+        book.apply(&pod("a", true));
+        let token = CancellationToken::new();
+        let probing = probe_all(port, ways, sink, book, token.clone());
+        timeout(Duration::from_secs(10), probing)
+            .await
+            .expect("there is nothing to do");
+        assert!(fact_rx.try_recv().is_err(), "no probe was made");
+    }
+
     #[tokio::test]
     async fn a_listener_that_closes_is_seen_as_accepted_then_refused() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sink, mut fact_rx) = EventSink::new(RunClock::start());
         let book = PodBook::default();
-        let mut pod = super::super::pods::tests::pod("a", serde_json::Value::Null);
-        pod["metadata"]["deletionTimestamp"] = "2026-11-24T17:00:00Z".into();
-        pod["spec"]["initContainers"] = serde_json::Value::Null;
-        pod["status"]["podIP"] = "127.0.0.1".into();
+        book.apply(&pod("a", false));
+        let ways = look(address.port(), &sink, &book).await;
         let token = CancellationToken::new();
-        let probing = tokio::spawn(probe_all(address.port(), sink, book.clone(), token.clone()));
-        book.apply(&pod);
+        let probes = probe_all(address.port(), ways, sink, book.clone(), token.clone());
+        let probing = tokio::spawn(probes);
+        book.apply(&pod("a", true));
         let mut outcomes = Vec::new();
         let mut listener = Some(listener);
         while outcomes.last() != Some(&ProbeOutcome::Refused) {

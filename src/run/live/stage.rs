@@ -131,6 +131,7 @@ impl<'a> Stage<'a> {
         );
         let observers = self.observers.insert(observers);
         observers.ready(READY_PATIENCE).await?;
+        observers.start_probes().await;
         observers.book().mark();
         let config = LoadConfig::new(CLIENT, target, plan.load.clone());
         self.sink
