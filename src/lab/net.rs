@@ -60,6 +60,11 @@ pub(crate) enum Error {
 /// The names of the lab's nodes, in order.
 pub(crate) const NODES: [&str; 2] = ["lab-node-1", "lab-node-2"];
 
+/// What a scenario calls a node: `node1`, `node2`.
+pub(crate) fn node_short_name(index: usize) -> String {
+    format!("node{}", index + 1)
+}
+
 /// The addresses of the lab's nodes, in order.
 pub(crate) const NODE_ADDRESSES: [Ipv4Addr; 2] =
     [Ipv4Addr::new(172, 18, 0, 2), Ipv4Addr::new(172, 18, 0, 3)];

@@ -39,7 +39,11 @@ pub(super) async fn run(args: &RunArgs, plan: &Plan, printer: Printer) -> Exit {
         Ok(session) => session,
         Err(error) => {
             printer.error(&error);
-            return Exit::Unavailable;
+            return if error.is_usage() {
+                Exit::Usage
+            } else {
+                Exit::Unavailable
+            };
         }
     };
     announce_mode(&session, printer);

@@ -4,7 +4,7 @@ use super::stage::tell;
 use super::{LabOrder, News, apply, relay};
 use crate::lab::api::{Api, Server, User};
 use crate::lab::mesh;
-use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES};
+use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES, node_short_name};
 use crate::lab::node::{self, Host, LogBook, Network, NodeClock, Recorder};
 use crate::lab::proxy::{self, Dataplane};
 use crate::lab::store::Store;
@@ -203,7 +203,7 @@ impl Parts<'_> {
         let dir = self.folder.join(name);
         std::fs::create_dir(&dir)?;
         let skews = &self.order.plan.clock_skew;
-        let short = format!("node{}", index + 1);
+        let short = node_short_name(index);
         let ahead = skews.get(&short).or_else(|| skews.get(name)).copied();
         let clock = NodeClock::ahead(ahead.unwrap_or(0.0));
         let host = Arc::new(Host {

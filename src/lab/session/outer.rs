@@ -4,6 +4,7 @@ use super::place::Place;
 use super::{LabOrder, News, relay};
 use crate::lab::api::kubeconfig;
 use crate::lab::mesh;
+use crate::lab::net::{NODES, node_short_name};
 use crate::lab::node::program;
 use crate::scenario::LabPlan;
 use std::io;
@@ -46,6 +47,17 @@ pub enum Error {
          hint: run it where user namespaces are permitted, or as root outside a container"
     )]
     NoSidecars(String),
+    /// The scenario sets the clock of a node that the lab does not have.
+    #[error(
+        "`spec.lab.clockSkew` names `{found}`, and the lab has no such node\n\
+         hint: its nodes are {existing}"
+    )]
+    UnknownNode {
+        /// What is written.
+        found: String,
+        /// The nodes that exist.
+        existing: String,
+    },
     /// No lab to run something in.
     #[error("no lab runs\nhint: start one with `lastwatch lab up`")]
     NoneRuns,
@@ -57,6 +69,30 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// The scenario asks for what no lab has.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::UnknownNode { .. } | Self::Mesh(_))
+    }
+}
+
+/// Refuses a clock for a node that does not exist: it would be ignored.
+fn check_nodes(plan: &LabPlan) -> Result<(), Error> {
+    let known = |name: &String| (0..NODES.len()).any(|index| is_node(index, name));
+    let Some(found) = plan.clock_skew.keys().find(|name| !known(name)) else {
+        return Ok(());
+    };
+    let names = (0..NODES.len()).map(|index| format!("`{}`", node_short_name(index)));
+    Err(Error::UnknownNode {
+        found: found.clone(),
+        existing: names.collect::<Vec<_>>().join(" and "),
+    })
+}
+
+fn is_node(index: usize, name: &str) -> bool {
+    name == NODES[index] || name == node_short_name(index)
 }
 
 /// How a lab keeps its pods apart.
@@ -125,6 +161,7 @@ pub struct Session {
 impl Session {
     /// Starts a lab, applies its manifests and waits until what they ask for is there.
     pub async fn start(plan: &LabPlan, settings: &Settings) -> Result<Self, Error> {
+        check_nodes(plan)?;
         if settings.loopback {
             let mode = Mode::Loopback("it was asked for".to_owned());
             return Self::launch(plan, settings, mode).await;
@@ -283,4 +320,28 @@ async fn open_relay(
             tracing::warn!(%error, "the lab's API cannot be reached from outside any more");
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_a_node_that_does_not_exist_is_refused_with_those_that_do() {
+        let skewed = |name: &str| LabPlan {
+            clock_skew: [(name.to_owned(), 3.0)].into(),
+            ..LabPlan::default()
+        };
+        for name in ["node1", NODES[1]] {
+            check_nodes(&skewed(name)).expect("it exists");
+        }
+        let error = check_nodes(&skewed("node3")).expect_err("there are two");
+        assert!(error.is_usage());
+        let text = error.to_string();
+        assert!(text.contains("names `node3`"), "{text}");
+        assert!(
+            text.contains("hint: its nodes are `node1` and `node2`"),
+            "{text}"
+        );
+    }
 }
