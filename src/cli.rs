@@ -17,7 +17,9 @@ pub use exit::Exit;
 pub use output::Printer;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
 /// Drives a Kubernetes rollout under load and proves that it dropped nothing, or names the race.
 #[derive(Debug, Parser)]
@@ -46,9 +48,30 @@ enum Command {
     Restore(restore::RestoreArgs),
 }
 
-/// Parses the command line, runs it, and maps the outcome to an exit code.
+/// What is logged without a wish: what a user should know of a run, and less of a lab.
+const LOGGED: &str = "error,lastwatch=warn,lastwatch::lab=error";
+
+/// Runs this process's command line and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    log_to_stderr();
+    run(std::env::args_os())
+}
+
+/// Logs go to stderr, as `LASTWATCH_LOG` wishes. What cannot be written there is nobody's fault.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("LASTWATCH_LOG");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(LOGGED)))
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Parses a command line, whose first word is the program's name, and carries it out.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(words) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();

@@ -22,7 +22,7 @@ mod workload;
 pub use connect::{Cluster, Reach};
 pub use error::Error;
 pub use exchange::{Call, Exchange, PatchKind};
-pub use lock::{LockError, LockHolder, RunLock};
+pub use lock::{LockError, LockHolder, RunLock, Upkeep};
 pub use own::{MANAGER, RUN_LABEL, is_ours, ownership_labels};
 pub use pods::PodView;
 pub use service::ResolvedService;

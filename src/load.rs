@@ -21,6 +21,7 @@ mod answer;
 mod carry;
 mod config;
 mod dial;
+mod ending;
 mod error;
 mod exchange;
 mod failure;

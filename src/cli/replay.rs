@@ -98,7 +98,7 @@ pub(super) fn unreadable(error: &ConcludeError, run: &Path, printer: Printer) ->
             ));
             Exit::Usage
         }
-        ConcludeError::Report { .. } => Exit::Internal,
+        ConcludeError::Report { .. } | ConcludeError::Panicked => Exit::Internal,
     }
 }
 

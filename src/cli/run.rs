@@ -12,6 +12,8 @@ use crate::run::live::{self, Ended, Halt, LiveRun};
 use crate::scenario::{self, LoadFrom, Plan};
 use crate::task::{Panics, Shutdown};
 use clap::Args;
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 /// Drive a rollout under load and say what it dropped; exits by the verdict
@@ -191,22 +193,33 @@ async fn go(args: &RunArgs, run: LiveRun, printer: Printer) -> Exit {
     let (progress_tx, progress_rx) = tokio::sync::watch::channel(live::Progress::default());
     let panics = Panics::listen();
     let driving = live::drive(run, &shutdown, &panics, progress_tx);
+    let driving = AssertUnwindSafe(driving).catch_unwind();
     let showing = show::progress(progress_rx, printer);
     tokio::select! {
         biased;
         () = shutdown.abort.cancelled() => {
-            printer.say(&format!(
-                "left at once; what was changed is still changed\n\
-                 hint: put it back with `lastwatch restore {}`",
-                directory.display()
-            ));
+            left_changed("left at once", &directory, printer);
             Exit::Interrupted
         }
         (ended, ()) = async { tokio::join!(driving, showing) } => match ended {
-            Ok(ended) => conclude(args, &ended, printer),
-            Err(error) => not_begun(&error, printer),
+            Ok(Ok(ended)) => conclude(args, &ended, printer),
+            Ok(Err(error)) => not_begun(&error, printer),
+            Err(_) => {
+                let what = panics.first().unwrap_or("this program panicked");
+                left_changed(what, &directory, printer);
+                Exit::Internal
+            }
         },
     }
+}
+
+/// The run could not undo its changes itself.
+fn left_changed(why: &str, directory: &Path, printer: Printer) {
+    printer.say(&format!(
+        "{why}; what was changed may still be changed\n\
+         hint: put it back with `lastwatch restore {}`",
+        directory.display()
+    ));
 }
 
 fn not_begun(error: &live::Error, printer: Printer) -> Exit {

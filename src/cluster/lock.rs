@@ -85,6 +85,40 @@ fn renewed_text(holder: &LockHolder) -> String {
         .map_or_else(|| "never".to_owned(), |renewed| renewed.to_string())
 }
 
+/// What is met while a Lease is kept, and does not end the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Somebody had removed it; it is there again.
+    MadeAgain {
+        /// Its name.
+        lease: String,
+    },
+    /// It could not be renewed for now.
+    NotRenewed {
+        /// Why.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for Upkeep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MadeAgain { lease } => write!(
+                f,
+                "somebody removed this run's lease `{lease}`; it was made again, and another run \
+                 could have begun meanwhile"
+            ),
+            Self::NotRenewed { why } => f.write_str(why),
+        }
+    }
+}
+
+/// What came of one renewal.
+enum Renewal {
+    Same,
+    MadeAgain,
+}
+
 /// The Lease of one run on one workload.
 #[derive(Clone, Debug)]
 pub struct RunLock {
@@ -171,34 +205,53 @@ impl RunLock {
         Ok(former)
     }
 
-    /// Renews the Lease until `stop` or its release. Ends with an error only when another run has it: a server that
-    /// does not answer is asked again, for nobody else can take it meanwhile.
-    pub async fn keep(&self, stop: &CancellationToken) -> Result<(), LockError> {
+    /// Renews the Lease until `stop` or its release, and tells what it meets on the way. Ends with an
+    /// error only when another run has it: a server that does not answer is asked again, for nobody
+    /// else can take it meanwhile.
+    pub async fn keep(
+        &self,
+        stop: &CancellationToken,
+        tell: impl Fn(Upkeep),
+    ) -> Result<(), LockError> {
+        let mut failing = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = self.released.cancelled() => return Ok(()),
                 () = sleep(RENEWAL) => {}
             }
-            if let Err(error) = self.renew().await {
-                match error {
-                    LockError::Cluster { source, .. } => {
-                        tracing::warn!(lease = self.lease, %source, "the lease was not renewed");
-                    }
-                    lost => return Err(lost),
+            let failed = match self.renew().await {
+                Ok(Renewal::Same) => None,
+                Ok(Renewal::MadeAgain) => {
+                    tell(Upkeep::MadeAgain {
+                        lease: self.lease.clone(),
+                    });
+                    None
                 }
+                Err(error @ LockError::Cluster { .. }) => Some(error),
+                Err(lost) => return Err(lost),
+            };
+            // A server that stays away is told once.
+            if let Some(error) = &failed
+                && !failing
+            {
+                tell(Upkeep::NotRenewed {
+                    why: crate::error::Chain(error).to_string(),
+                });
             }
+            failing = failed.is_some();
         }
     }
 
-    async fn renew(&self) -> Result<(), LockError> {
+    async fn renew(&self) -> Result<Renewal, LockError> {
         let renew = |error| self.failed("renew", error);
         let _writing = self.writing.lock().await;
         if self.released.is_cancelled() {
-            return Ok(());
+            return Ok(Renewal::Same);
         }
         let Some(mut lease) = self.read().await.map_err(renew)? else {
-            return self.create().await.map_err(renew);
+            self.create().await.map_err(renew)?;
+            return Ok(Renewal::MadeAgain);
         };
         if let Some(holder) = self.holder_of(&lease)
             && holder.run != self.run
@@ -208,7 +261,8 @@ impl RunLock {
         if let Some(spec) = lease.spec.as_mut() {
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
-        self.replace(&lease).await.map_err(renew)
+        self.replace(&lease).await.map_err(renew)?;
+        Ok(Renewal::Same)
     }
 
     /// Removes the Lease if it is still this run's. Gives whether there was one to remove.
@@ -389,7 +443,7 @@ mod tests {
                 assert!(matches!(taken, Err(LockError::Held { .. })), "{taken:?}");
             } else {
                 assert_eq!(taken.unwrap().unwrap().run, "one");
-                let kept = first.keep(&CancellationToken::new()).await;
+                let kept = first.keep(&CancellationToken::new(), drop).await;
                 assert!(
                     matches!(kept, Err(LockError::Lost { ref holder }) if holder.run == "two"),
                     "{kept:?}"

@@ -126,6 +126,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// Whoever wrote it panicked.
+    #[error("the record breaks off: its writer panicked")]
+    Abandoned,
     /// The run was written by a newer version.
     #[error("`{}` has schema version {found}, this program reads up to {SCHEMA_VERSION}", path.display())]
     Newer {

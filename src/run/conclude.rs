@@ -35,6 +35,12 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// Judging it panicked.
+    #[error(
+        "failed to judge the run: a part of this program panicked\n\
+         hint: the record is whole; `lastwatch replay` judges it again"
+    )]
+    Panicked,
     /// The report could not be written.
     #[error("failed to write `{}`", path.display())]
     Report {

@@ -114,7 +114,7 @@ pub async fn drive(
     let undo = match (&failure, &halt) {
         (None, None) => {
             stage.finish().await;
-            executor.undo(UNDO_PATIENCE).await
+            put_back(&mut executor, UNDO_PATIENCE).await
         }
         _ => {
             sink.now(Source::Run, EventKind::Phase(RunPhase::Interrupted));
@@ -125,7 +125,7 @@ pub async fn drive(
             } else {
                 UNDO_PATIENCE
             };
-            let (undo, ()) = tokio::join!(executor.undo(patience), stage.break_off());
+            let (undo, ()) = tokio::join!(put_back(&mut executor, patience), stage.break_off());
             undo
         }
     };
@@ -153,14 +153,18 @@ pub async fn drive(
     })
 }
 
+/// Undoes what was changed. A panic in it is told like any other failure to undo, so that the report
+/// and the way out ([`crate::disrupt::restore`]) are told as well.
+async fn put_back(executor: &mut Executor, patience: Duration) -> UndoReport {
+    let undoing = AssertUnwindSafe(executor.undo(patience)).catch_unwind();
+    undoing.await.unwrap_or_else(|_| UndoReport::broken_off())
+}
+
 /// Judging is computing: it is kept off the threads that serve connections.
 async fn judge(directory: &RunDir) -> Result<Conclusion, ConcludeError> {
     let directory = directory.clone();
     let judging = tokio::task::spawn_blocking(move || conclude(&directory));
-    match judging.await {
-        Ok(conclusion) => conclusion,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    judging.await.unwrap_or(Err(ConcludeError::Panicked))
 }
 
 fn info(run: &LiveRun, clock: RunClock) -> RunInfo {

@@ -76,10 +76,8 @@ impl Recorder {
     /// Takes what is still on its way, writes it down and ends. Facts sent later are lost.
     pub async fn finish(self) -> Result<Recorded, Error> {
         self.stop.cancel();
-        match self.task.await {
-            Ok(recorded) => recorded,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        // It is told like a record that could not be written: the rest of the run goes on undoing.
+        self.task.await.unwrap_or(Err(Error::Abandoned))
     }
 }
 
@@ -159,7 +157,6 @@ impl Receiver {
 
     fn note(&mut self, written: Result<(), Error>) {
         if let Err(error) = written {
-            tracing::error!("{error}");
             self.error = Some(error);
             self.failed.cancel();
         }

@@ -1,6 +1,9 @@
 //! The two-stage stop: the first SIGINT or SIGTERM asks, the second leaves at once.
+//!
+//! A terminal that goes away asks as well, unless `nohup` was used. A file that may not grow any
+//! further must be an error of its writer and no signal that kills.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Two tokens: `stop` for "stop, restore, report", `abort` for "leave at once".
@@ -13,21 +16,49 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Listens to SIGINT and SIGTERM for as long as the runtime lives.
+    /// Listens to SIGINT, SIGTERM and SIGHUP for as long as the runtime lives.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let hangup = SignalKind::hangup();
+        let mut hangup = if is_ignored(hangup) {
+            None
+        } else {
+            Some(signal(hangup)?)
+        };
+        #[cfg(target_os = "linux")]
+        drop(signal(SignalKind::from_raw(
+            nix::sys::signal::Signal::SIGXFSZ as i32,
+        ))?);
         let signalled = shutdown.clone();
         tokio::spawn(async move {
             for token in [&signalled.stop, &signalled.abort] {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = heard(&mut hangup) => {}
                 }
                 token.cancel();
             }
         });
         Ok(shutdown)
     }
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether whoever started this process asked it to ignore a signal.
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal.as_raw_value() - 1) & 1 == 1)
 }

@@ -6,14 +6,20 @@
     reason = "a test that cannot set up its cluster has failed, and the panic says where"
 )]
 
+mod clock_step;
+mod disk;
+mod lease;
+mod limits;
+mod node;
+mod panics;
 mod practice;
+mod repeat;
+mod signals;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use practice::{NAMESPACE, Practice, shown};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// Steps of a run that changes nothing.
@@ -23,7 +29,17 @@ const QUIET: &str = "[{wait: 3s}]";
 const NO_EXPOSURE: &str = "  gates: {minExposure: off}";
 
 fn begin(practice: &Practice, scenario: &Path) -> Child {
-    let mut command = practice.command(scenario);
+    begin_with(practice, scenario, &[])
+}
+
+/// Begins a run through a command, of these words, that starts the one after it.
+fn begin_with(practice: &Practice, scenario: &Path, around: &[&str]) -> Child {
+    let run = practice.command(scenario);
+    let words = std::iter::once(run.get_program()).chain(run.get_args());
+    let around = around.iter().map(std::ffi::OsStr::new);
+    let mut words = around.chain(words);
+    let mut command = Command::new(words.next().expect("at least the program"));
+    command.args(words).arg("--yes");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -36,6 +52,13 @@ fn phases(practice: &Practice) -> Vec<String> {
     let events = practice.events().into_iter();
     let phases = events.filter_map(|event| Some(event["kind"]["phase"].as_str()?.to_owned()));
     phases.collect()
+}
+
+/// The Deployment has been scaled to one.
+fn is_one(practice: &Practice) -> Result<(), String> {
+    let demo = practice.demo();
+    let one = demo["spec"]["replicas"] == 1;
+    one.then_some(()).ok_or_else(|| demo.to_string())
 }
 
 #[track_caller]
@@ -232,39 +255,6 @@ fn a_target_whose_address_nobody_answers_is_no_run() {
     left_nothing(&practice);
 }
 
-/// A namespace of mounts can be had here, as everywhere but in a plain container.
-fn mounts_are_permitted() -> bool {
-    let mut attempt = std::process::Command::new("unshare");
-    attempt.args(["--user", "--map-root-user", "--mount", "true"]);
-    attempt.status().is_ok_and(|status| status.success())
-}
-
-#[test]
-fn a_full_disk_ends_the_run_with_an_error_and_no_verdict() {
-    if !mounts_are_permitted() {
-        eprintln!("not tried: no small disk can be mounted here");
-        return;
-    }
-    let practice = Practice::start();
-    let scenario = practice.scenario(QUIET, NO_EXPOSURE);
-    let directory = practice.run_directory();
-    std::fs::create_dir_all(&directory).unwrap();
-    // A disk of its own, in a mount namespace of its own, on which 32 KiB fit.
-    let command = practice.command(&scenario);
-    let mut small = std::process::Command::new("unshare");
-    small
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=32k small \"$0\" && exec \"$@\"")
-        .arg(&directory)
-        .arg(command.get_program())
-        .args(command.get_args());
-    let text = ended(&small.output().unwrap(), 70);
-    assert!(text.contains("No space left on device"), "{text}");
-    assert!(text.contains("failed to write `"), "{text}");
-    assert!(!text.contains("PASS"), "{text}");
-    left_nothing(&practice);
-}
-
 #[test]
 fn a_restart_of_the_api_server_is_a_gap_and_the_run_goes_on() {
     let practice = Practice::start();
@@ -342,47 +332,6 @@ fn throttling_is_waited_out() {
     let text = shown(&run.wait_with_output().unwrap());
     assert!(phases(&practice).contains(&"finished".to_owned()), "{text}");
     left_nothing(&practice);
-}
-
-#[test]
-fn too_few_file_handles_make_the_run_inconclusive() {
-    let practice = Practice::start();
-    let scenario = practice.scenario(QUIET, NO_EXPOSURE);
-    let command = practice.command(&scenario);
-    let mut limited = std::process::Command::new("sh");
-    limited
-        .args(["-c", "ulimit -n 60 && exec \"$@\"", "sh"])
-        .arg(command.get_program())
-        .args(command.get_args());
-    let text = ended(&limited.output().unwrap(), 2);
-    assert!(text.contains("file handles are left"), "{text}");
-    left_nothing(&practice);
-}
-
-#[test]
-fn the_first_signal_in_each_phase_stops_restores_and_reports() {
-    for (when, signal) in [
-        ("self-proof", Signal::SIGINT),
-        ("baseline", Signal::SIGTERM),
-        ("disruption", Signal::SIGINT),
-        ("settle", Signal::SIGINT),
-    ] {
-        let practice = Practice::start();
-        let scenario = practice.scenario(QUIET, NO_EXPOSURE);
-        let run = begin(&practice, &scenario);
-        practice.wait_for_event(when, phase(when));
-        let pid = i32::try_from(run.id()).unwrap();
-        kill(Pid::from_raw(pid), signal).unwrap();
-        let text = ended(&run.wait_with_output().unwrap(), 130);
-        assert!(text.contains("INCONCLUSIVE"), "{when}: {text}");
-        assert_eq!(
-            phases(&practice).last().unwrap(),
-            "interrupted",
-            "{when}: {text}"
-        );
-        assert!(practice.report().is_object(), "{when}");
-        left_nothing(&practice);
-    }
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! A cluster without nodes: the lab's API server, objects as a healthy workload has them, an HTTP
 //! server of this process behind its Service, and logs that a test writes.
 
+use crate::node::{Node, running};
 use futures::StreamExt;
 use lastwatch::cluster::rights::RIGHTS;
 use lastwatch::lab::api::{Api, LogRequest, LogSource, LogStream, Server, User};
-use lastwatch::lab::store::{Status, Store};
+use lastwatch::lab::controllers;
+use lastwatch::lab::store::{Status, Store, object};
+use lastwatch::task::Scope;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -55,10 +58,14 @@ pub(crate) struct Practice {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) token: String,
     app: u16,
+    hanging: watch::Sender<bool>,
     server: String,
     stop: CancellationToken,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
+
+/// The annotation of a rolling restart, which stays by design where it changes nothing more.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 impl Drop for Practice {
     fn drop(&mut self) {
@@ -67,7 +74,32 @@ impl Drop for Practice {
 }
 
 impl Practice {
+    /// A cluster in which nothing happens by itself.
     pub(crate) fn start() -> Self {
+        let practice = Self::begin();
+        practice.populate();
+        practice
+    }
+
+    /// A cluster with controllers and a node, in which a Deployment of two is at rest.
+    pub(crate) fn alive(node: &Node) -> Self {
+        let practice = Self::begin();
+        let (store, stop) = (Arc::clone(&practice.store), practice.stop.clone());
+        practice
+            .runtime
+            .spawn(node.clone().play(Arc::clone(&store), stop.clone()));
+        practice.runtime.spawn(async move {
+            let mut scope = Scope::new(&stop);
+            controllers::start(&store, &mut scope);
+            scope.join().await.unwrap();
+        });
+        practice.namespace_and_service();
+        practice.create("deployments", practice.deployment());
+        practice.at_rest();
+        practice
+    }
+
+    fn begin() -> Self {
         let runtime = Runtime::new().unwrap();
         let store = Store::new();
         let logs = Logs(watch::Sender::default());
@@ -81,7 +113,8 @@ impl Practice {
         runtime.spawn(server.run(stop.clone()));
         let app = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = app.local_addr().unwrap().port();
-        runtime.spawn(serve(app));
+        let (hanging, hang) = watch::channel(false);
+        runtime.spawn(serve(app, hang));
         let token = api.issue_token(User::admin());
         let practice = Self {
             api,
@@ -90,35 +123,52 @@ impl Practice {
             folder: tempfile::tempdir().unwrap(),
             token,
             app: port,
+            hanging,
             server: address,
             stop,
-            _runtime: runtime,
+            runtime,
         };
-        practice.populate();
         practice.write_kubeconfig(&practice.token);
         practice.logs.write("listening");
         practice
     }
 
-    /// A Deployment of two ready pods and its Service, as controllers and kubelet would leave them.
-    fn populate(&self) {
+    fn namespace_and_service(&self) {
         self.create("namespaces", json!({"metadata": {"name": NAMESPACE}}));
-        let labels = json!({"app": "demo"});
-        let template = json!({
-            "metadata": {"labels": labels},
-            "spec": {"containers": [
-                {"name": "app", "image": "app", "ports": [{"containerPort": self.app}]},
-            ]},
-        });
-        let deployment = self.create(
-            "deployments",
+        self.create(
+            "services",
             json!({
                 "metadata": {"name": "demo", "namespace": NAMESPACE},
                 "spec": {
-                    "replicas": 2, "selector": {"matchLabels": labels}, "template": template,
+                    "clusterIP": "127.0.0.1", "selector": {"app": "demo"},
+                    "ports": [{"port": self.app, "targetPort": self.app, "protocol": "TCP"}],
                 },
             }),
         );
+    }
+
+    fn deployment(&self) -> Value {
+        let labels = json!({"app": "demo"});
+        let ports = json!([{"containerPort": self.app}]);
+        json!({
+            "metadata": {"name": "demo", "namespace": NAMESPACE},
+            "spec": {
+                "replicas": 2, "selector": {"matchLabels": labels},
+                "strategy": {"rollingUpdate": {"maxSurge": 2, "maxUnavailable": 0}},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "app", "image": "app", "ports": ports}]},
+                },
+            },
+        })
+    }
+
+    /// A Deployment of two ready pods and its Service, as controllers and kubelet would leave them.
+    fn populate(&self) {
+        self.namespace_and_service();
+        let labels = json!({"app": "demo"});
+        let deployment = self.create("deployments", self.deployment());
+        let template = &deployment["spec"]["template"];
         self.status(
             "deployments",
             "demo",
@@ -148,29 +198,47 @@ impl Practice {
                     "spec": {"nodeName": "node1", "containers": template["spec"]["containers"]},
                 }),
             );
-            self.status(
-                "pods",
-                name,
-                json!({
-                    "phase": "Running", "podIP": "127.0.0.1",
-                    "conditions": [{"type": "Ready", "status": "True"}],
-                    "containerStatuses": [{
-                        "name": "app", "ready": true, "restartCount": 0,
-                        "state": {"running": {"startedAt": "2026-11-24T17:00:00Z"}},
-                    }],
-                }),
-            );
+            self.status("pods", name, running());
         }
-        self.create(
-            "services",
-            json!({
-                "metadata": {"name": "demo", "namespace": NAMESPACE},
-                "spec": {
-                    "clusterIP": "127.0.0.1", "selector": labels,
-                    "ports": [{"port": self.app, "targetPort": self.app, "protocol": "TCP"}],
-                },
-            }),
-        );
+    }
+
+    /// The Deployment as it is now.
+    pub(crate) fn demo(&self) -> Arc<Value> {
+        self.store
+            .get("deployments", Some(NAMESPACE), "demo")
+            .unwrap()
+    }
+
+    /// Lets the app answer nobody for a while.
+    pub(crate) fn hang(&self, hanging: bool) {
+        self.hanging.send_replace(hanging);
+    }
+
+    /// Waits until the Deployment is at rest, and gives all that a run could have left changed.
+    pub(crate) fn at_rest(&self) -> Value {
+        let resting = || {
+            let demo = self.demo();
+            let (status, wanted) = (&demo["status"], &demo["spec"]["replicas"]);
+            let pods = self.store.list("pods", Some(NAMESPACE)).1.len();
+            let rest = status["observedGeneration"] == demo["metadata"]["generation"]
+                && status["availableReplicas"] == *wanted
+                && status["updatedReplicas"] == *wanted
+                && json!(pods) == *wanted;
+            if rest {
+                Ok(Value::clone(&demo))
+            } else {
+                Err(format!("{pods} pods, {status}"))
+            }
+        };
+        let mut demo = wait_for("rest", resting);
+        let template = &mut demo["spec"]["template"];
+        object::remove(&mut template["metadata"]["annotations"], RESTARTED_AT);
+        let annotations = template["metadata"]["annotations"].as_object();
+        if annotations.is_none_or(serde_json::Map::is_empty) {
+            object::remove(&mut template["metadata"], "annotations");
+        }
+        let leases = self.store.list("leases", Some(NAMESPACE)).1;
+        json!({"spec": demo["spec"], "leases": leases.len()})
     }
 
     fn create(&self, resource: &str, object: Value) -> Arc<Value> {
@@ -294,13 +362,39 @@ spec:
 
     /// Waits until the run has recorded an event that fits.
     pub(crate) fn wait_for_event(&self, what: &str, fits: impl Fn(&Value) -> bool) {
-        for _ in 0..600 {
-            if self.events().iter().any(&fits) {
-                return;
+        wait_for(what, || {
+            let events = self.events();
+            if events.iter().any(&fits) {
+                Ok(())
+            } else {
+                let last = &events[events.len().saturating_sub(20)..];
+                let last: Vec<String> = last.iter().map(Value::to_string).collect();
+                Err(last.join("\n"))
             }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("no {what} within 30 s; recorded: {:#?}", self.events());
+        });
+    }
+
+    /// Waits until the Deployment fits.
+    pub(crate) fn wait_for_demo(&self, what: &str, fits: impl Fn(&Value) -> bool) {
+        wait_for(what, || {
+            let demo = self.demo();
+            if fits(&demo) {
+                Ok(())
+            } else {
+                Err(format!("{demo:#}"))
+            }
+        });
+    }
+
+    /// `lastwatch restore` of the run.
+    pub(crate) fn restore(&self) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lastwatch"))
+            .arg("restore")
+            .arg(self.run_directory())
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .output()
+            .unwrap()
     }
 
     pub(crate) fn blind(&self, what: &str) -> Vec<Value> {
@@ -322,9 +416,10 @@ fn owner(kind: &str, object: &Value) -> Value {
     })
 }
 
-/// Answers every request with 200 and keeps connections.
-async fn serve(listener: TcpListener) {
+/// Answers every request with 200, unless it is to hang, and keeps connections.
+async fn serve(listener: TcpListener, hanging: watch::Receiver<bool>) {
     while let Ok((mut stream, _)) = listener.accept().await {
+        let mut hanging = hanging.clone();
         tokio::spawn(async move {
             let mut head = Vec::new();
             let mut chunk = [0; 1024];
@@ -335,6 +430,9 @@ async fn serve(listener: TcpListener) {
                         .windows(17)
                         .any(|part| part.eq_ignore_ascii_case(b"connection: close"));
                     head.clear();
+                    if hanging.wait_for(|hanging| !hanging).await.is_err() {
+                        return;
+                    }
                     let answer =
                         b"HTTP/1.1 200 OK\r\nx-pod-name: demo-1-a\r\ncontent-length: 2\r\n\r\nok";
                     if stream.write_all(answer).await.is_err() || close {
@@ -343,6 +441,20 @@ async fn serve(listener: TcpListener) {
                 }
             }
         });
+    }
+}
+
+/// Asks until there is an answer, for a minute; the last refusal is told.
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(last) if begun.elapsed() > Duration::from_secs(60) => {
+                panic!("no {what} within a minute; last seen: {last}")
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
     }
 }
 

@@ -133,7 +133,7 @@ async fn the_shipped_role_is_enough_for_every_step_and_its_undo() {
     let stop = CancellationToken::new();
     let keeping = executor.lock().clone();
     let kept = stop.clone();
-    let keeper = tokio::spawn(async move { keeping.keep(&kept).await });
+    let keeper = tokio::spawn(async move { keeping.keep(&kept, drop).await });
     for (index, step) in all_steps().iter().enumerate() {
         executor.run_step(index, step, &stop).await.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use super::plan::{Decision, Planned, Seen, next_group, plan};
 use super::report::{Outcome, UndoItem, UndoReport};
-use crate::cluster::{Cluster, Error, RunLock, WorkloadView};
+use crate::cluster::{Cluster, Error, LockError, RunLock, WorkloadView};
 use crate::disrupt::change::{Change, Field, ObjectRef, Purpose, patch, shown};
 use crate::disrupt::journal::{Entry, Journal};
 use crate::error::Chain;
@@ -258,7 +258,11 @@ impl Undoing<'_> {
         loop {
             match lock.release().await {
                 Ok(_) => return,
-                Err(_) if self.has_time() => sleep(AGAIN).await,
+                Err(LockError::Cluster { source, .. })
+                    if source.is_transient() && self.has_time() =>
+                {
+                    sleep(AGAIN).await;
+                }
                 Err(error) => {
                     self.report.items.push(UndoItem {
                         object: format!("lease/{}", lock.lease()),

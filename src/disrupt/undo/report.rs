@@ -48,6 +48,20 @@ pub struct UndoReport {
 }
 
 impl UndoReport {
+    /// The undo itself panicked: what it had done by then is unknown.
+    pub fn broken_off() -> Self {
+        Self {
+            items: vec![UndoItem {
+                object: "what the journal names".to_owned(),
+                field: "in part or whole".to_owned(),
+                outcome: Outcome::Failed {
+                    reason: "a part of this program panicked in the midst of it".to_owned(),
+                },
+            }],
+            notes: Vec::new(),
+        }
+    }
+
     /// Nothing of the run is left in the cluster but what stays by design.
     pub fn is_clean(&self) -> bool {
         self.items.iter().all(|item| {

@@ -1,8 +1,8 @@
 //! What can end a run before its time?
 
 use super::wall;
-use crate::cluster::RunLock;
-use crate::evidence::EventSink;
+use crate::cluster::{RunLock, Upkeep};
+use crate::evidence::{EventKind, EventSink, Harness, Source, StepEvent};
 use crate::task::{Panics, Scope, Shutdown};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -43,13 +43,48 @@ impl fmt::Display for Halt {
     }
 }
 
+impl Halt {
+    /// What the record keeps, where the harness itself is to blame.
+    fn fault(&self) -> Option<String> {
+        match self {
+            Self::Interrupted | Self::TooManyFailed { .. } | Self::Unrecorded => None,
+            Self::LockLost(_) => Some(format!("lease-lost: {self}")),
+            Self::Panicked(_) => Some(format!("panic: {self}")),
+        }
+    }
+}
+
 /// Listens to everything that can end a run early. The first reason counts.
 #[derive(Debug)]
 pub(super) struct Halting {
-    stop: CancellationToken,
-    first: Arc<OnceLock<Halt>>,
+    end: End,
     panics: Panics,
     scope: Scope,
+}
+
+/// Where reasons to end the run arrive.
+#[derive(Clone, Debug)]
+struct End {
+    stop: CancellationToken,
+    first: Arc<OnceLock<Halt>>,
+    sink: EventSink,
+}
+
+impl End {
+    fn set(&self, halt: Halt) {
+        let fault = halt.fault();
+        if self.first.set(halt).is_ok()
+            && let Some(fault) = fault
+        {
+            let harness = Harness {
+                scope: "run".to_owned(),
+                faults: vec![fault],
+                ..Harness::default()
+            };
+            self.sink.now(Source::Run, EventKind::Harness(harness));
+        }
+        self.stop.cancel();
+    }
 }
 
 impl Halting {
@@ -60,38 +95,30 @@ impl Halting {
         lock: RunLock,
         sink: &EventSink,
     ) -> Self {
-        let stop = CancellationToken::new();
-        let first = Arc::new(OnceLock::new());
+        let end = End {
+            stop: CancellationToken::new(),
+            first: Arc::new(OnceLock::new()),
+            sink: sink.clone(),
+        };
         // Not a child of the run's stop: the Lease is kept until everything is undone.
         let mut scope = Scope::new(&CancellationToken::new());
         let ended = scope.token();
         let (heard, asked) = (panics.clone(), shutdown.stop.clone());
-        let (halted, reason) = (stop.clone(), Arc::clone(&first));
-        let keep = ended.clone();
+        let heard_of = end.clone();
         scope.spawn("halting", async move {
-            let halt = tokio::select! {
+            heard_of.set(tokio::select! {
                 () = ended.cancelled() => return,
                 () = heard.heard.cancelled() => Halt::Panicked(words(&heard)),
                 () = asked.cancelled() => Halt::Interrupted,
                 () = unrecorded.cancelled() => Halt::Unrecorded,
-                kept = lock.keep(&keep) => match kept {
-                    Ok(()) => return,
-                    Err(error) => Halt::LockLost(error.to_string()),
-                },
-            };
-            let _ = reason.set(halt);
-            halted.cancel();
-            // The Lease is renewed until the end all the same.
-            tokio::select! {
-                () = ended.cancelled() => {}
-                _ = lock.keep(&keep) => {}
-            }
+            });
         });
+        // A task of its own: were it to panic, the one above hears it.
+        scope.spawn("lease", keep(lock, end.clone(), scope.token()));
         let wall = wall::watch(sink.clone(), scope.token());
         scope.spawn("wall-clock", wall);
         Self {
-            stop,
-            first,
+            end,
             panics: panics.clone(),
             scope,
         }
@@ -99,29 +126,46 @@ impl Halting {
 
     /// Cancelled as soon as the run has to end.
     pub(super) fn stop(&self) -> &CancellationToken {
-        &self.stop
+        &self.end.stop
     }
 
     /// Ends the run for a reason of the caller's.
     pub(super) fn set(&self, halt: Halt) {
-        let _ = self.first.set(halt);
-        self.stop.cancel();
+        self.end.set(halt);
     }
 
     /// The reason.
     pub(super) fn halt(&self) -> Option<Halt> {
-        self.first.get().cloned()
+        self.end.first.get().cloned()
     }
 
     /// The run's own task panicked.
     pub(super) fn panicked(&self) -> Halt {
-        Halt::Panicked(words(&self.panics))
+        self.end.set(Halt::Panicked(words(&self.panics)));
+        self.halt().expect("it was set just now")
     }
 
     pub(super) async fn finish(self) {
         if let Err(error) = self.scope.finish().await {
             tracing::error!("{error}");
         }
+    }
+}
+
+/// Renews the Lease until everything is undone; who takes it ends the run.
+async fn keep(lock: RunLock, end: End, token: CancellationToken) {
+    let tell = |upkeep: Upkeep| {
+        let step = StepEvent {
+            index: 0,
+            step: "lease".to_owned(),
+            state: "note".to_owned(),
+            text: upkeep.to_string(),
+        };
+        tracing::warn!("{upkeep}");
+        end.sink.now(Source::Run, EventKind::Step(step));
+    };
+    if let Err(error) = lock.keep(&token, tell).await {
+        end.set(Halt::LockLost(error.to_string()));
     }
 }
 

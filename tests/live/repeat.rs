@@ -1,0 +1,40 @@
+//! When does a run stop to repeat itself?
+
+use crate::node::Node;
+use crate::phases;
+use crate::practice::{Practice, shown};
+use std::time::Duration;
+
+/// Runs rolling restarts until the bound; gives the rounds and the bound.
+fn repeated(until: &str, max: u32) -> (usize, f64, String) {
+    let practice = Practice::alive(&Node::new(Duration::from_secs(1)));
+    let before = practice.at_rest();
+    let more =
+        format!("  repeat: {{untilUpperBound: {until}, max: {max}}}\n  gates: {{minExposure: 1}}");
+    let scenario = practice.scenario("[{rollingRestart: {}}]", &more);
+    let output = practice.command(&scenario).arg("--yes").output().unwrap();
+    let text = shown(&output);
+    let phases = phases(&practice);
+    assert_eq!(phases.last().unwrap(), "finished", "{text}");
+    let report = practice.report();
+    let bound = report["bound"]["per_request"].as_f64();
+    let bound = bound.unwrap_or_else(|| panic!("{} {text}", report["bound"]));
+    assert_eq!(practice.at_rest(), before, "{text}");
+    let rounds = phases.iter().filter(|phase| *phase == "disruption");
+    (rounds.count(), bound, text)
+}
+
+#[test]
+fn a_run_repeats_until_its_bound_is_reached_and_no_longer() {
+    // A termination takes a second, so about 50 requests meet one: 5 % needs 59, 3 % needs 99.
+    let (rounds, bound, text) = repeated("3%", 9);
+    assert!(bound <= 0.03, "{bound} {text}");
+    assert!((2..9).contains(&rounds), "{rounds} rounds: {text}");
+}
+
+#[test]
+fn a_bound_that_is_out_of_reach_ends_with_the_greatest_number_of_rounds() {
+    let (rounds, bound, text) = repeated("0.01%", 2);
+    assert_eq!(rounds, 2, "{text}");
+    assert!(bound > 0.0001, "{bound} {text}");
+}
