@@ -281,6 +281,23 @@ fn recordings_are_explained_with_the_node_three_seconds_behind() {
 }
 
 #[test]
+fn recordings_are_explained_where_another_id_was_logged() {
+    assert_explained(|capture| {
+        vary::replace_ids(capture, |line| {
+            format!("{line:08x}-aaaa-4bbb-8ccc-dddddddddddd")
+        });
+    });
+}
+
+#[test]
+fn recordings_are_explained_where_no_id_was_logged() {
+    assert_explained(|capture| {
+        vary::replace_ids(capture, |_| "-".to_owned());
+        vary::node_clock(capture, -3.4);
+    });
+}
+
+#[test]
 fn the_missing_shutdown_line_speaks_against_an_exceeded_grace_period() {
     let archive = Path::new(ARCHIVES).join("sigkill.tar.gz");
     let explained = Recording::unpack(&archive).explain();

@@ -24,6 +24,10 @@ pub(super) struct Case<'a> {
     pub(super) end: RunOffset,
     /// The pod, where something proves it.
     pub(super) pod: Option<Known>,
+    /// Where several lines fit: the pods that they mean.
+    pub(super) among: Option<Vec<usize>>,
+    /// Its lines were joined without its id, and others fit as well: it proves nothing.
+    pub(super) doubtful: bool,
     /// The client's proxy had a connection to the pod that it names when the client gave up.
     pub(super) connected: Option<bool>,
     /// A proxy had tried before, and said so.
@@ -109,6 +113,8 @@ impl<'a> Case<'a> {
             attempt: Interval::point(sent),
             end: request.end,
             pod: None,
+            among: None,
+            doubtful: false,
             connected: None,
             retried: false,
         };
@@ -132,6 +138,11 @@ impl<'a> Case<'a> {
         }
         join::apply(scene, &mut case);
         case
+    }
+
+    /// Something points at the pod, or at few of them.
+    pub(super) fn pointed(&self) -> bool {
+        self.pod.is_some() || self.among.is_some()
     }
 
     /// When the request went out.

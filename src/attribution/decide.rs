@@ -114,7 +114,7 @@ fn confidence(
     share: f64,
 ) -> Confidence {
     let seen = everything_seen(scene, case, winner);
-    if share >= ALONE && winner.best.tight && seen {
+    if share >= ALONE && winner.best.tight && seen && !case.doubtful {
         Confidence::Proved
     } else if share >= STRONGER && (seen || share >= ALONE) {
         Confidence::Consistent

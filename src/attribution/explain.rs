@@ -125,16 +125,20 @@ pub(super) fn all(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Hypothesis> {
 }
 
 /// The pods that the request can have been sent to: the known one, else those that existed.
-fn candidates<'s>(scene: &'s Scene<'_>, case: &Case<'_>) -> impl Iterator<Item = (usize, &'s Pod)> {
+fn candidates<'s>(
+    scene: &'s Scene<'_>,
+    case: &'s Case<'_>,
+) -> impl Iterator<Item = (usize, &'s Pod)> {
     let known = case.pod.as_ref().map(|known| known.pod);
     let end = case.end;
     scene
         .pods
         .iter()
         .enumerate()
-        .filter(move |(index, pod)| match known {
-            Some(known) => known == *index,
-            None => pod.life.initial || pod.life.first_seen <= end,
+        .filter(move |(index, pod)| match (known, &case.among) {
+            (Some(known), _) => known == *index,
+            (None, Some(among)) => among.contains(index),
+            (None, None) => pod.life.initial || pod.life.first_seen <= end,
         })
 }
 

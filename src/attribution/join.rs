@@ -14,18 +14,22 @@ const FAST_MS: u64 = 25;
 /// Adds what the proxies' lines say.
 pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
     let lines = scene.proxies.of_request(&case.request.request_id);
-    if lines.is_empty() {
-        return;
-    }
     let own_pod = scene
         .clients
         .get(&case.request.client)
         .and_then(|client| client.pod.clone());
-    let server = lines.iter().rev().find(|line| line.inbound);
+    let server = lines.iter().rev().find(|line| line.inbound).copied();
     let client = lines
         .iter()
         .rev()
-        .find(|line| !line.inbound && Some(&line.pod) == own_pod.as_ref());
+        .find(|line| !line.inbound && Some(&line.pod) == own_pod.as_ref())
+        .copied();
+    let mut loosely = Loosely::default();
+    let client = client.or_else(|| loosely.find(scene, case, false));
+    let server = server.or_else(|| loosely.find(scene, case, true));
+    if lines.is_empty() && client.is_none() && server.is_none() {
+        return;
+    }
     case.attempt = case.span();
     if let Some(line) = client {
         from_client(scene, case, line);
@@ -33,8 +37,58 @@ pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
     if let Some(line) = server {
         from_server(scene, case, line);
     }
-    if lines.iter().any(|line| line.has("URX")) {
+    let mut told = lines.iter().copied().chain(client).chain(server);
+    if told.any(|line| line.has("URX")) {
         case.retried = true;
+    }
+    loosely.keep(case);
+}
+
+/// Lines that were joined without the id.
+#[derive(Default)]
+struct Loosely {
+    doubtful: bool,
+    /// Where more than one line fits: the pods that these lines mean.
+    among: Option<Vec<usize>>,
+}
+
+impl Loosely {
+    /// The line of one side that fits best.
+    fn find<'s>(
+        &mut self,
+        scene: &'s Scene<'_>,
+        case: &Case<'_>,
+        inbound: bool,
+    ) -> Option<&'s Access> {
+        let joined = scene.loose.lines(&scene.proxies, case.event, inbound);
+        let best = *joined.lines.first()?;
+        self.doubtful |= joined.doubtful;
+        let mut pods: Vec<usize> = joined
+            .lines
+            .iter()
+            .filter_map(|line| {
+                if inbound {
+                    scene.pod_named(&line.pod, case.end)
+                } else {
+                    scene.pod_at(line.upstream_host.as_deref()?, case.end)
+                }
+            })
+            .collect();
+        pods.sort_unstable();
+        pods.dedup();
+        if pods.len() > 1 {
+            self.among = Some(pods);
+        }
+        Some(best)
+    }
+
+    /// Keeps the ambiguity: no pod is named that another line denies.
+    fn keep(self, case: &mut Case<'_>) {
+        case.doubtful = self.doubtful;
+        if self.among.is_some() {
+            case.pod = None;
+            case.among = self.among;
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod app_log;
 mod baseline;
 mod demand;
 mod instants;
+mod loose;
 mod pod;
 mod proxy_log;
 mod routes;
@@ -16,6 +17,7 @@ mod span;
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
 pub(super) use instants::{Crash, End, How, Reaction};
+pub(super) use loose::Loose;
 pub(super) use pod::{Pod, SAME};
 pub(super) use proxy_log::{Access, ProxyLogs};
 pub(super) use routes::Routes;
@@ -38,6 +40,8 @@ pub(super) struct Scene<'a> {
     /// Pods by address.
     by_address: HashMap<String, Vec<usize>>,
     pub(super) proxies: ProxyLogs,
+    /// Lines that fit a request by other things than its id.
+    pub(super) loose: Loose,
     pub(super) endpoints: EndpointHistory,
     pub(super) offsets: ClockOffsets,
     pub(super) clients: BTreeMap<String, ClientInfo>,
@@ -84,6 +88,7 @@ impl<'a> Scene<'a> {
             );
         }
         proxy_log::constraints(timeline, &proxies, &lives, &nodes, &mut constraints);
+        Loose::constraints(timeline, &proxies, &clients, &nodes, &mut constraints);
         let offsets = ClockOffsets::solve(timeline, &constraints);
         let mut events = pod_events(timeline);
         let pods: Vec<Pod> = lives
@@ -110,6 +115,7 @@ impl<'a> Scene<'a> {
         }
         Self {
             timeline,
+            loose: Loose::of(timeline, &proxies, &clients, &nodes, &offsets),
             routes: Routes::of(timeline, &clients, &endpoints, &offsets, &pods),
             pods,
             by_name,

@@ -37,6 +37,10 @@ pub(super) fn case(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Evidence> {
         evidence.line.clone_from(&known.line);
         told.push(evidence);
     }
+    if case.doubtful {
+        let text = "no access line carries its id; others fit as well by peer, time and path";
+        told.push(context(None, text.to_owned(), vec![case.event]));
+    }
     told
 }
 

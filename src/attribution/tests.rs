@@ -1,5 +1,6 @@
 //! Rollouts in miniature: what must be said of failures that no recording holds.
 
+mod loose;
 mod meshed;
 mod stage;
 mod without_mesh;

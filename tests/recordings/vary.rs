@@ -155,6 +155,29 @@ pub(crate) fn keep_proxy_lines(capture: &Path, keep: impl Fn(bool) -> bool) {
     }
 }
 
+/// Every access line carries another request id, as where a gateway replaces them; or none.
+pub(crate) fn replace_ids(capture: &Path, by: impl Fn(usize) -> String) {
+    let id = Regex::new("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern");
+    let mut count = 0;
+    for path in logs(capture) {
+        if path
+            .file_name()
+            .is_none_or(|name| name != "istio-proxy.log")
+        {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a log");
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| {
+                count += 1;
+                id.replace_all(line, by(count)).into_owned()
+            })
+            .collect();
+        fs::write(&path, lines.join("\n") + "\n").expect("a log is written");
+    }
+}
+
 /// The watch of pods delivers nothing between two instants, in seconds after the action began; then
 /// comes a RELIST with what exists, and the newest state of what changed meanwhile.
 pub(crate) fn cut_pods(capture: &Path, from: f64, to: f64) {

@@ -30,7 +30,7 @@ pub(super) fn explain(
     }
     let routed = match pod.routed {
         Some(seen) => RunOffset(seen.0 - 1_000_000_000),
-        None if case.pod.is_some() || !scene.endpoints.seen => pod.life.first_seen,
+        None if case.pointed() || !scene.endpoints.seen => pod.life.first_seen,
         None => return,
     };
     let until = match pod.listened {
@@ -57,7 +57,7 @@ pub(super) fn explain(
     }
     // A probe that succeeds before the app listens is as good as none.
     let guarded = pod.probed() && !pod.ready_too_early();
-    let weight = match (guarded, case.pod.is_some()) {
+    let weight = match (guarded, case.pointed()) {
         (_, true) => 2.0,
         (false, false) => 1.5 * routed_to(scene, case, link.hop, pod),
         (true, false) => 0.05,

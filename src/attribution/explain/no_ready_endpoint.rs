@@ -23,7 +23,7 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
         }
         _ => return,
     };
-    if case.pod.is_some() {
+    if case.pointed() {
         return;
     }
     let sent = case.sent();

@@ -5,7 +5,8 @@
 //! through its proxy. Agent lines give the instants of the proxy's own end.
 
 use crate::evidence::{
-    Clock, Constraint, ContainerLog, EventKind, PodLife, RunOffset, Timeline, WATCH_LATENCY,
+    Clock, Constraint, ContainerLog, EventKind, FailedRequest, PodLife, RunOffset, Timeline,
+    WATCH_LATENCY,
 };
 use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,12 @@ pub(in crate::attribution) struct Access {
     pub(in crate::attribution) upstream_host: Option<String>,
     pub(in crate::attribution) upstream_local: Option<String>,
     pub(in crate::attribution) inbound: bool,
+    /// The peer's socket, where the format has it.
+    pub(in crate::attribution) downstream_remote: Option<String>,
+    pub(in crate::attribution) method: Option<String>,
+    pub(in crate::attribution) path: Option<String>,
+    /// It carries a request id.
+    pub(in crate::attribution) named: bool,
 }
 
 impl Access {
@@ -61,6 +68,8 @@ pub(in crate::attribution) struct ProxyLogs {
     pub(in crate::attribution) lives: HashMap<String, ProxyLife>,
     /// Lines of failed requests by masked id.
     lines: HashMap<String, Vec<Access>>,
+    /// Lines of requests that failed, and whose id is nobody's that we know.
+    pub(super) orphans: Vec<Access>,
     /// Successful requests that a proxy had to try more than once, where lines count attempts.
     pub(in crate::attribution) masked: Option<u64>,
     /// Ids that reached the apps of two pods.
@@ -147,10 +156,13 @@ impl ProxyLogs {
             let (first, last) = life.served.unwrap_or((start, start));
             life.served = Some((first.min(start), last.max(start)));
         }
-        let Some(id) = line.request_id.as_deref().map(masked) else {
-            return;
-        };
-        if !failed.contains(&id) {
+        let id = line.request_id.as_deref().map(masked);
+        let owned = id.as_ref().is_some_and(|id| failed.contains(id));
+        let code = line.response_code.unwrap_or(0);
+        if !owned
+            && (1..500).contains(&code)
+            && !line.response_flags.iter().any(|flag| flag == "DC")
+        {
             return;
         }
         let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
@@ -176,8 +188,15 @@ impl ProxyLogs {
             upstream_host: own(&line.upstream_host),
             upstream_local: own(&line.upstream_local_address),
             inbound,
+            downstream_remote: own(&line.downstream_remote_address),
+            method: own(&line.method),
+            path: own(&line.path),
+            named: id.is_some(),
         };
-        self.lines.entry(id).or_default().push(access);
+        match id.filter(|_| owned) {
+            Some(id) => self.lines.entry(id).or_default().push(access),
+            None => self.orphans.push(access),
+        }
     }
 
     fn count(&mut self, line: &AccessLine<'_>, number: u32, reached: &mut HashMap<u64, u32>) {
@@ -219,7 +238,6 @@ pub(super) fn constraints(
     found: &mut Vec<Constraint>,
 ) {
     let wall = |at: RunOffset| timeline.run.started_at + at.0;
-    let method = "access lines of requests that we sent";
     for event in &timeline.events {
         let EventKind::RequestFailed(request) = &event.kind else {
             continue;
@@ -230,25 +248,7 @@ pub(super) fn constraints(
             .into_iter()
             .flatten()
         {
-            let (Some(node), Some(start)) = (nodes.get(&line.pod), line.start) else {
-                continue;
-            };
-            let clock = Clock::Node(node.clone());
-            let sent = wall(request.sent.unwrap_or(request.intended));
-            found.push(Constraint::stamped_before(
-                clock.clone(),
-                start,
-                wall(request.end),
-                method,
-            ));
-            found.push(Constraint::stamped_after(
-                clock,
-                start,
-                MILLISECOND,
-                sent,
-                false,
-                method,
-            ));
+            started_within(timeline, request, line, nodes, found);
         }
     }
     for life in lives {
@@ -282,6 +282,32 @@ pub(super) fn constraints(
             ));
         }
     }
+}
+
+/// A proxy began with the request after it was sent and before its end was seen.
+pub(super) fn started_within(
+    timeline: &Timeline,
+    request: &FailedRequest,
+    line: &Access,
+    nodes: &HashMap<String, String>,
+    found: &mut Vec<Constraint>,
+) {
+    let (Some(node), Some(start)) = (nodes.get(&line.pod), line.start) else {
+        return;
+    };
+    let clock = Clock::Node(node.clone());
+    let method = "access lines of requests that we sent";
+    let wall = |at: RunOffset| timeline.run.started_at + at.0;
+    let sent = wall(request.sent.unwrap_or(request.intended));
+    let end = wall(request.end);
+    found.push(Constraint::stamped_before(
+        clock.clone(),
+        start,
+        end,
+        method,
+    ));
+    let after = Constraint::stamped_after(clock, start, MILLISECOND, sent, false, method);
+    found.push(after);
 }
 
 /// By how much Envoy floors a start.
