@@ -97,6 +97,9 @@ pub(super) enum LinkKind {
 /// A cut within this time of the sending may as well have been there before it.
 const FAST: i64 = 25_000_000;
 
+/// Linux waits a second before it sends the first packet of a connection again.
+const SENT_AGAIN: i64 = 900_000_000;
+
 impl<'a> Case<'a> {
     /// Reads one failed request.
     pub(super) fn of(scene: &Scene<'_>, event: u64, request: &'a FailedRequest) -> Self {
@@ -177,7 +180,11 @@ impl<'a> Case<'a> {
             self.request.phase,
             RequestPhase::Connect | RequestPhase::Tls
         );
+        // A first packet that nobody answered is sent again after a second, and what refuses that one
+        // says nothing of whom the first one was for.
+        let again = self.end.0 - self.sent().0 >= SENT_AGAIN;
         let kind = match class {
+            ErrorClass::Refused if again => LinkKind::Vanished,
             ErrorClass::Refused => LinkKind::Refused,
             ErrorClass::Unreachable => LinkKind::Vanished,
             ErrorClass::Timeout if connecting => LinkKind::Vanished,

@@ -10,6 +10,7 @@ mod demand;
 mod instants;
 mod loose;
 mod pod;
+mod probes;
 mod proxy_log;
 mod routes;
 mod span;
@@ -91,12 +92,14 @@ impl<'a> Scene<'a> {
         Loose::constraints(timeline, &proxies, &clients, &nodes, &mut constraints);
         let offsets = ClockOffsets::solve(timeline, &constraints);
         let mut events = pod_events(timeline);
+        let mut probes = probes::all(timeline);
         let pods: Vec<Pod> = lives
             .into_iter()
             .zip(logs)
             .map(|(life, log)| {
                 let events: Vec<PodEvent> = events.remove(&life.uid).unwrap_or_default();
-                let answers = answers.get(&life.name).cloned().unwrap_or_default();
+                let mut answers = answers.get(&life.name).cloned().unwrap_or_default();
+                answers.probed = probes.remove(&life.uid).unwrap_or_default();
                 let proxy = proxies.lives.get(&life.name).cloned().unwrap_or_default();
                 Pod::new(life, log, proxy, answers, events, &offsets, &endpoints)
             })

@@ -111,6 +111,7 @@ fn because(
     match hypothesis.because {
         Because::AppStopped | Because::AppEnded | Because::PodGone => {
             told.extend(end_text(name, "app", pod.app_end));
+            told.extend(shut_text(pod));
         }
         Because::ProxyGone | Because::ProxyEnded => {
             told.extend(end_text(name, "proxy", pod.proxy_end));
@@ -165,6 +166,14 @@ fn end_text(name: &str, process: &str, end: Option<super::scene::End>) -> Vec<Ev
     };
     let text = format!("the {process} of `{name}` ended {how}");
     vec![says(Some(end.at), text, end.event.into_iter().collect())]
+}
+
+/// What the probes of the pod's own address showed.
+fn shut_text(pod: &Pod) -> Option<Evidence> {
+    let probed = &pod.answers.probed;
+    let span = Interval::between(probed.accepted?, probed.shut?);
+    let text = format!("the address of `{}` stopped accepting", pod.life.name);
+    Some(says(Some(span), text, probed.events.clone()))
 }
 
 fn crash_text(pod: &Pod, case: &Case<'_>) -> Vec<Evidence> {

@@ -2,6 +2,7 @@
 
 mod loose;
 mod meshed;
+mod probed;
 mod stage;
 mod without_mesh;
 

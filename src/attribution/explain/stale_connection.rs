@@ -10,6 +10,9 @@ use crate::attribution::case::{Link, LinkKind, Shape};
 use crate::attribution::scene::{How, Pod, SAME};
 use crate::evidence::{Interval, RunOffset};
 
+/// A peer without time to spare closes its idle connections this much late.
+const BUSY: i64 = 250_000_000;
+
 pub(super) fn explain(
     _scene: &Scene<'_>,
     case: &Case<'_>,
@@ -56,7 +59,7 @@ pub(super) fn explain(
 
 /// Nobody was being deleted: the peer closes idle connections by itself.
 pub(super) fn explain_unknown(_scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
-    let Some(link) = idle_cut(case) else {
+    let Some(link) = idle_cut(case).or_else(|| late_cut(case)) else {
         return;
     };
     let kept = link.reused == Some(true) || link.hop == Hop::ServerSidecar || case.meshed;
@@ -76,6 +79,22 @@ pub(super) fn explain_unknown(_scene: &Scene<'_>, case: &Case<'_>, found: &mut V
         weight,
         Because::IdleTimeout,
     ));
+}
+
+/// A kept connection that was surely idle, cut by a peer that was too busy to close it in time.
+fn late_cut(case: &Case<'_>) -> Option<Link> {
+    let elapsed = case.end.0 - case.sent().0;
+    match case.shape {
+        Shape::Link(link)
+            if link.kind == LinkKind::Cut
+                && link.reused == Some(true)
+                && elapsed <= BUSY
+                && case.request.connection.idle > elapsed =>
+        {
+            Some(link)
+        }
+        _ => None,
+    }
 }
 
 /// A connection that may have been kept and was cut within moments of the sending.

@@ -1,12 +1,13 @@
 //! How long did a pod go on accepting after the last moment at which it could be sent something?
 
 use crate::attribution::scene::{Pod, Scene};
+use crate::evidence::RunOffset;
 
 /// Milliseconds, at worst; negative is where requests die.
 ///
 /// The last moment to be sent something is the withdrawal of its endpoint as the slices showed it,
 /// or a later request that it really got. It accepts at least until its app reacts to SIGTERM or
-/// ends, whichever is first, unless a later answer on a new connection shows more.
+/// ends, whichever is first, unless a later answer on a new connection or a probe shows more.
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod) -> Option<i64> {
     pod.deleted?;
     pod.routed?;
@@ -16,7 +17,8 @@ pub(super) fn of(scene: &Scene<'_>, pod: &Pod) -> Option<i64> {
         .reacted_at(&scene.offsets)
         .map_or(end, |at| at.lo.min(end));
     let answered = pod.answers.latest_sent_new;
-    let stopped = answered.map_or(reacted, |answered| answered.max(reacted));
+    let accepted = [answered, pod.answers.probed.accepted];
+    let stopped = accepted.into_iter().flatten().fold(reacted, RunOffset::max);
     let last = answered.map_or(withdrawn, |answered| answered.max(withdrawn));
     Some((stopped.0 - last.0).div_euclid(1_000_000))
 }

@@ -1,5 +1,6 @@
 //! Of which facts is a pod's life made, as explainers ask for it?
 
+use super::probes::Probed;
 use crate::evidence::{
     ClientInfo, ConnectionKind, EventKind, Interval, PodLife, RunOffset, Timeline,
 };
@@ -16,6 +17,8 @@ pub(in crate::attribution) struct Answers {
     pub(in crate::attribution) latest_sent_new: Option<RunOffset>,
     /// By client: the latest sending for which the client's routes chose it anew.
     pub(in crate::attribution) chosen: HashMap<String, RunOffset>,
+    /// What the probes of its own address showed while it was being deleted.
+    pub(in crate::attribution) probed: Probed,
 }
 
 /// How a process ended.

@@ -165,14 +165,17 @@ impl Pod {
             self.proxy_end = self.end(&name, deleted, offsets, false);
         }
         if let Some(end) = &self.app_end {
-            let lo = self
+            let accepted = [self.answers.latest_sent_new, self.answers.probed.accepted];
+            let lo = accepted
+                .into_iter()
+                .flatten()
+                .fold(deleted.lo, RunOffset::max);
+            let hi = self
                 .answers
-                .latest_sent_new
-                .map_or(deleted.lo, |sent| sent.max(deleted.lo));
-            self.stopped = Some(Interval {
-                lo: lo.min(end.at.hi),
-                hi: end.at.hi,
-            });
+                .probed
+                .shut
+                .map_or(end.at.hi, |shut| shut.min(end.at.hi));
+            self.stopped = Some(Interval { lo: lo.min(hi), hi });
         } else if self.life.deletion.is_some() || self.gone.is_some() {
             self.stopped = Some(Interval {
                 lo: deleted.lo,
@@ -195,7 +198,8 @@ impl Pod {
             lo: deleted.lo.min(hi),
             hi,
         };
-        if app && let Some(sent) = self.answers.latest_sent {
+        let alive = [self.answers.latest_sent, self.answers.probed.accepted];
+        if app && let Some(sent) = alive.into_iter().flatten().max() {
             at = at
                 .intersect(Interval {
                     lo: sent,
