@@ -141,25 +141,32 @@ async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible
     }
     apply::wait_ready(store).await?;
     if order.isolated {
+        apply::wait_listening(store, &folder.join("truth.jsonl")).await;
         name_services(store, folder)?;
     }
     if !order.client {
         return Ok(None);
     }
     let truth = std::fs::read_to_string(folder.join("truth.jsonl"))?;
-    Ok(first_process(&truth, apply::CLIENT))
+    Ok(client_process(&truth))
 }
 
-/// The newest first process of a pod, by the truth.
-fn first_process(truth: &str, of: &str) -> Option<i32> {
+/// The first process of the client's own container, by the truth: those of its sidecar may have
+/// ended already.
+fn client_process(truth: &str) -> Option<i32> {
     let records = truth
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
     let mut pids = records.filter_map(|Record { fact, .. }| match fact {
-        Fact::Started { pod, pid, .. } if pod == of => Some(pid),
+        Fact::Started {
+            pod,
+            container,
+            pid,
+            ..
+        } if pod == apply::CLIENT && container == apply::CLIENT_CONTAINER => Some(pid),
         _ => None,
     });
-    pids.next()
+    pids.next_back()
 }
 
 /// The harness finds Services by name, as a pod would.
