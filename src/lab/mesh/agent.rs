@@ -131,6 +131,7 @@ async fn run(options: Options) -> ExitCode {
     // The port is closed at once; whoever is connected to it is still answered.
     serving.abort();
     log.info("Status server has successfully terminated");
-    ending::terminate(&options, &log, &mut envoy, shared.is_drained()).await;
+    let drained = shared.is_drained();
+    ending::terminate(&options, &log, &mut envoy, (why, drained)).await;
     ExitCode::SUCCESS
 }

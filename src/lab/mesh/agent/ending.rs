@@ -4,6 +4,7 @@ use super::admin;
 use super::log::AgentLog;
 use super::options::{Drain, Options};
 use super::proxy::Envoy;
+use super::status::Why;
 use std::time::Duration;
 
 /// The agent counts connections this often.
@@ -11,14 +12,26 @@ const COUNT: Duration = Duration::from_secs(1);
 
 /// Ends Envoy after a SIGTERM or a request to quit. `drained`: `/drain` or `/quitquitquit` came
 /// before, so nothing is waited for.
-pub(super) async fn terminate(options: &Options, log: &AgentLog, envoy: &mut Envoy, drained: bool) {
+pub(super) async fn terminate(
+    options: &Options,
+    log: &AgentLog,
+    envoy: &mut Envoy,
+    (why, drained): (Why, bool),
+) {
     log.info("Agent draining Proxy for termination");
     if drained {
         log.info("Agent already drained, exiting immediately");
+        // pilot-agent's main routine does not wait for the one that kills Envoy: after a SIGTERM it
+        // is the faster one in every recording, after a request to quit the slower one.
+        if why == Why::Signal {
+            log.info("Agent has successfully terminated");
+        }
         log.warn("Aborting proxy");
         kill(log, envoy).await;
-        log.info("Agent has successfully terminated");
-        log.scoped("info", "ads", "ADS: \"\" 1 terminated");
+        if why == Why::Quit {
+            log.info("Agent has successfully terminated");
+        }
+        close_streams(log);
         return;
     }
     if let Err(error) = admin::drain(false).await {
@@ -41,7 +54,14 @@ pub(super) async fn terminate(options: &Options, log: &AgentLog, envoy: &mut Env
     log.info("Envoy aborted normally");
     log.warn("Aborted proxy instance");
     log.info("Agent has successfully terminated");
-    log.scoped("info", "ads", "ADS: \"\" 1 terminated");
+    close_streams(log);
+}
+
+/// What the agent says when Envoy's end closes the streams over which it got its secrets.
+fn close_streams(log: &AgentLog) {
+    for stream in [2, 1] {
+        log.scoped("info", "ads", &format!("ADS: \"\" {stream} terminated"));
+    }
 }
 
 async fn kill(log: &AgentLog, envoy: &mut Envoy) {
