@@ -44,11 +44,13 @@ struct Lab {
 
 impl Lab {
     fn start(grace: u32, more: &str) -> Self {
+        let text = MANIFEST.replace("GRACE", &grace.to_string());
+        Self::with(&text.replace("MORE", more))
+    }
+
+    fn with(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = folder.path().join("demo.yaml");
-        let text = MANIFEST
-            .replace("GRACE", &grace.to_string())
-            .replace("MORE", more);
         std::fs::write(&manifest, text).expect("a file");
         let mut up = Command::new(env!("CARGO_BIN_EXE_lastwatch"))
             .args(["lab", "up", "--manifests"])
@@ -259,6 +261,56 @@ async fn pre_stop_counts_against_the_grace_period() {
         "5 s less the 2 of preStop: {}",
         killed - told
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_waits_for_the_hook_of_the_one_before_it() {
+    let more = "lifecycle: {postStart: {exec: {command: [sleep, '2']}}}\n      \
+        - name: second\n        image: lastwatch/lab-app\n        \
+        env: [{name: PORT, value: '8081'}]";
+    let text =
+        "MORE\n        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}\n";
+    let lab = Lab::with(
+        &MANIFEST
+            .replace("GRACE", "5")
+            .replace(text, &format!("{more}\n")),
+    );
+    let (name, _) = first(&lab.pods().await).await;
+    let started = |container| {
+        let wanted = [("kind", "started"), ("container", container)];
+        lab.when(&name, &wanted).expect("it was started")
+    };
+    let waited = started("second") - started("app");
+    assert!((2.0..6.0).contains(&waited), "{waited}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_fails_ends_its_container_which_is_started_again() {
+    let once = "if [ -e /tmp/hooked-$POD_UID ]; then rm /tmp/hooked-$POD_UID; else touch /tmp/hooked-$POD_UID; exit 1; fi";
+    let more = format!(
+        "env: [{{name: POD_UID, valueFrom: {{fieldRef: {{fieldPath: metadata.uid}}}}}}]\n        \
+         lifecycle: {{postStart: {{exec: {{command: [sh, -c, '{once}']}}}}}}"
+    );
+    let lab = Lab::start(5, &more);
+    let pods = lab.pods().await;
+    let (name, _) = first(&pods).await;
+    let status = pods
+        .get(&name)
+        .await
+        .expect("a pod")
+        .status
+        .expect("a status");
+    let app = &status.container_statuses.expect("containers")[0];
+    assert_eq!(app.restart_count, 1);
+    let events: Api<k8s_openapi::api::core::v1::Event> =
+        Api::default_namespaced(pods.into_client());
+    let events = events.list(&ListParams::default()).await.expect("events");
+    let failed = events.items.iter().find(|event| {
+        event.reason.as_deref() == Some("FailedPostStartHook")
+            && event.involved_object.name.as_ref() == Some(&name)
+    });
+    let failed = failed.expect("the kubelet tells it");
+    assert_eq!(failed.message.as_deref(), Some("PostStartHook failed"));
 }
 
 #[test]

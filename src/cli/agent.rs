@@ -18,6 +18,8 @@ pub(super) enum AgentCommand {
         /// `drain` or `quitquitquit`.
         path: String,
     },
+    /// Waits until the proxy of the own pod is ready, as `pilot-agent wait` does.
+    Wait,
 }
 
 /// Runs one of them.
@@ -26,5 +28,6 @@ pub(super) fn main(command: &AgentCommand) -> ExitCode {
         AgentCommand::Proxy => mesh::agent_main(),
         AgentCommand::Redirect => mesh::redirect_main(),
         AgentCommand::Request { method, path } => mesh::agent_request(method, path),
+        AgentCommand::Wait => mesh::agent_wait(),
     }
 }

@@ -24,7 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) use log::write_line;
 
-use super::xds::STATUS_PORT;
+use super::xds::{HEALTH_PORT, STATUS_PORT};
+use crate::task::wait_until;
 
 /// How often the agent looks whether its first files have come.
 const FILES_POLL: Duration = Duration::from_millis(20);
@@ -67,6 +68,46 @@ pub fn request(method: &str, path: &str) -> ExitCode {
         }
         Err(error) => {
             write_line(&format!("failed to {method} {path}: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// How often and how long the postStart hook asks for the proxy's readiness.
+const WAIT_EVERY: Duration = Duration::from_millis(500);
+const WAIT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Comes back when the proxy of the own pod is ready: the hook for which an app is held.
+pub fn wait() -> ExitCode {
+    let log = AgentLog::new(0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        return ExitCode::from(1);
+    };
+    log.info(&format!(
+        "Waiting for Envoy proxy to be ready (timeout: {} seconds)...",
+        WAIT_PATIENCE.as_secs()
+    ));
+    let ready = runtime.block_on(wait_until("Envoy", WAIT_PATIENCE, WAIT_EVERY, || async {
+        let asking = admin::ask(HEALTH_PORT, "GET", "/healthz/ready");
+        match tokio::time::timeout(WAIT_EVERY, asking).await {
+            Ok(Ok((200, _))) => Ok(()),
+            Ok(Ok((code, _))) => Err(format!("HTTP status code {code}")),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        }
+    }));
+    match ready {
+        Ok(()) => {
+            log.info("Envoy is ready!");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            log.error(&format!(
+                "timeout waiting for Envoy proxy to become ready. Last error: {error}"
+            ));
             ExitCode::from(1)
         }
     }

@@ -5,6 +5,7 @@ mod sidecar;
 
 use super::settings::Settings;
 use crate::lab::store::object::{items, name, text};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -19,20 +20,34 @@ pub struct Injector {
     pub dir: PathBuf,
 }
 
+/// What a pod, and what a namespace says about sidecars.
+const INJECT: &str = "sidecar.istio.io/inject";
+const INJECTION: &str = "istio-injection";
+
 /// What names a pod that has been injected.
 const STATUS: &str = "sidecar.istio.io/status";
 
-/// Whether some of these manifests want sidecars, or may: an Envoy is needed for that.
+/// Whether some of these manifests want sidecars: an Envoy is needed for that.
 pub fn is_wanted(manifests: &[PathBuf]) -> bool {
     manifests.iter().any(|path| {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines().any(|line| {
-            let line = line.split('#').next().unwrap_or_default();
-            line.contains("istio-injection: enabled")
-                || line.contains("sidecar.istio.io/inject: \"true\"")
-                || line.contains("sidecar.istio.io/inject: 'true'")
-        })
+        // What is no YAML is told where it is applied.
+        let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+        documents.flatten().any(|document| wants(&document))
     })
+}
+
+/// Whether something in an object, its pod template perhaps, asks for sidecars.
+fn wants(part: &Value) -> bool {
+    match part {
+        Value::Object(map) => {
+            map.get(INJECT).is_some_and(|own| own == "true")
+                || map.get(INJECTION).is_some_and(|own| own == "enabled")
+                || map.values().any(wants)
+        }
+        Value::Array(parts) => parts.iter().any(wants),
+        _ => false,
+    }
 }
 
 /// Whether a pod has a sidecar of ours.
@@ -55,28 +70,40 @@ impl Injector {
         };
         let probers = probes::rewrite(pod);
         let sidecar = sidecar::container(self, pod, &own, &proxy, &probers, native);
-        let spec = &mut pod["spec"];
-        let mut init = vec![sidecar::init()];
-        if native {
-            init.push(sidecar.clone());
-        }
-        init.extend(items(&spec["initContainers"]).iter().cloned());
-        spec["initContainers"] = Value::Array(init);
-        if !native && let Some(containers) = spec["containers"].as_array_mut() {
-            containers.push(sidecar);
-        }
-        annotate(pod, native);
+        let app = text(&pod["spec"]["containers"][0]["name"]).to_owned();
+        place(&mut pod["spec"], sidecar, native, holds(&proxy));
+        annotate(pod, native, &app);
     }
 }
 
+/// Puts the redirect and the sidecar where Istio puts them. A classic redirect comes after the
+/// pod's own init containers, which would find no proxy behind it; a native sidecar is there before
+/// them. A sidecar for which the app waits is the first container, else it is the last.
+fn place(spec: &mut Value, sidecar: Value, native: bool, holds: bool) {
+    let mut init = items(&spec["initContainers"]).to_vec();
+    let mut containers = items(&spec["containers"]).to_vec();
+    if native {
+        init.splice(..0, [sidecar::init(), sidecar]);
+    } else {
+        init.push(sidecar::init());
+        let at = if holds { 0 } else { containers.len() };
+        containers.insert(at, sidecar);
+    }
+    spec["initContainers"] = Value::Array(init);
+    spec["containers"] = Value::Array(containers);
+}
+
+/// The app is to wait until the proxy is ready.
+fn holds(proxy: &Map<String, Value>) -> bool {
+    proxy.get("holdApplicationUntilProxyStarts") == Some(&Value::Bool(true))
+}
+
 fn wanted(pod: &Value, namespace: Option<&Value>) -> bool {
-    const INJECT: &str = "sidecar.istio.io/inject";
     let label = text(&pod["metadata"]["labels"][INJECT]);
     match (label, annotation(pod, INJECT)) {
         ("true", _) | ("", "true") => true,
         ("false", _) | ("", "false") => false,
-        _ => namespace
-            .is_some_and(|space| space["metadata"]["labels"]["istio-injection"] == "enabled"),
+        _ => namespace.is_some_and(|space| space["metadata"]["labels"][INJECTION] == "enabled"),
     }
 }
 
@@ -93,8 +120,8 @@ fn proxy_config(pod: &Value) -> Map<String, Value> {
     })
 }
 
-fn annotate(pod: &mut Value, native: bool) {
-    let first = json!(text(&pod["spec"]["containers"][0]["name"]));
+fn annotate(pod: &mut Value, native: bool, app: &str) {
+    let first = json!(app);
     let status = if native {
         json!({"initContainers": ["istio-init", "istio-proxy"], "containers": null, "revision": "default"})
     } else {

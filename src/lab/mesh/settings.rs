@@ -57,9 +57,14 @@ pub struct SettingsError {
 }
 
 /// Keys that go to every proxy as they are.
-const PROXY_KEYS: &[&str] = &["terminationDrainDuration", "drainDuration", "proxyMetadata"];
+const PROXY_KEYS: &[&str] = &[
+    "terminationDrainDuration",
+    "drainDuration",
+    "holdApplicationUntilProxyStarts",
+    "proxyMetadata",
+];
 
-const KEYS: &str = "the settings are nativeSidecar, accessLog, accessLogFormat, retries, inboundRetry, idleTimeout, consecutive5xxErrors, terminationDrainDuration, drainDuration, proxyMetadata";
+const KEYS: &str = "the settings are nativeSidecar, accessLog, accessLogFormat, retries, inboundRetry, idleTimeout, consecutive5xxErrors, terminationDrainDuration, drainDuration, holdApplicationUntilProxyStarts, proxyMetadata";
 
 impl Default for Settings {
     fn default() -> Self {
@@ -136,10 +141,10 @@ impl Settings {
                     let text = value.as_str().and_then(duration);
                     text.ok_or("it is a duration such as 22s")?;
                 }
+                if key.starts_with("hold") {
+                    truth("it is true or false")?;
+                }
                 self.proxy.insert(key.to_owned(), value.clone());
-            }
-            "holdApplicationUntilProxyStarts" => {
-                return Err("the lab does not imitate it: a native sidecar starts before the app");
             }
             _ => return Err(KEYS),
         }

@@ -26,6 +26,11 @@ impl NodeClock {
         Timestamp::from_nanosecond(nanos.into()).unwrap_or_default() + self.skew
     }
 
+    /// By how much it is ahead.
+    pub(crate) fn skew(self) -> SignedDuration {
+        self.skew
+    }
+
     /// By how many nanoseconds it is ahead.
     pub(crate) fn skew_nanos(self) -> i128 {
         self.skew.as_nanos()

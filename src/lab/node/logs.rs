@@ -3,7 +3,8 @@
 //! [`LogBook`] keeps the lines of each container instance with the node's stamps and hands them out
 //! as a kubelet does: to its end, or following it until the container has ended.
 
-use jiff::Timestamp;
+use crate::lab::mesh::restamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -100,11 +101,13 @@ impl LogBook {
 }
 
 impl Instance {
-    /// Copies what a container writes, stamping each line with `clock`, until the writer ends.
+    /// Copies what a container writes, stamping each line with `clock`, which is so far `ahead` of
+    /// this machine's, until the writer ends.
     pub(crate) async fn copy(
         &self,
         reader: impl AsyncBufRead + Unpin,
         clock: impl Fn() -> Timestamp,
+        ahead: SignedDuration,
     ) {
         let mut reader = reader;
         let mut pending = Vec::new();
@@ -115,20 +118,21 @@ impl Instance {
             for piece in available.split_inclusive(|byte| *byte == b'\n') {
                 pending.extend_from_slice(piece);
                 if pending.ends_with(b"\n") || pending.len() >= LINE_BYTES {
-                    self.push(clock(), &pending);
+                    self.push(clock(), ahead, &pending);
                     pending.clear();
                 }
             }
             reader.consume(length);
         }
         if !pending.is_empty() {
-            self.push(clock(), &pending);
+            self.push(clock(), ahead, &pending);
         }
     }
 
-    fn push(&self, stamp: Timestamp, raw: &[u8]) {
+    fn push(&self, stamp: Timestamp, ahead: SignedDuration, raw: &[u8]) {
         let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
-        let text = String::from_utf8_lossy(raw).into_owned();
+        let text = String::from_utf8_lossy(raw);
+        let text = restamp(&text, ahead).unwrap_or_else(|| text.into_owned());
         let mut lines = lock(&self.lines);
         lines.bytes += text.len();
         lines.kept.push_back(Line { stamp, text });
@@ -189,8 +193,9 @@ mod tests {
 
     async fn written(text: &str) -> Arc<Instance> {
         let instance = LogBook::default().begin("u", "app", "containerd://1");
+        let clock = || Timestamp::UNIX_EPOCH;
         instance
-            .copy(text.as_bytes(), || Timestamp::UNIX_EPOCH)
+            .copy(text.as_bytes(), clock, SignedDuration::ZERO)
             .await;
         instance.end();
         instance

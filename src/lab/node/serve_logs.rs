@@ -122,7 +122,8 @@ mod tests {
             seconds.set(seconds.get() + 1);
             Timestamp::from_second(seconds.get()).expect("small")
         };
-        log.copy(&b"one\ntwo\nthree\n"[..], clock).await;
+        log.copy(&b"one\ntwo\nthree\n"[..], clock, SignedDuration::ZERO)
+            .await;
         book
     }
 
@@ -171,8 +172,12 @@ mod tests {
             ..request()
         };
         let mut stream = book.open(follow).expect("a log");
-        log.copy(&b"last words\n"[..], || Timestamp::UNIX_EPOCH)
-            .await;
+        log.copy(
+            &b"last words\n"[..],
+            || Timestamp::UNIX_EPOCH,
+            SignedDuration::ZERO,
+        )
+        .await;
         log.end();
         assert_eq!(
             stream.next().await.expect("a chunk").expect("bytes"),

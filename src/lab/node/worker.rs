@@ -5,6 +5,7 @@
 //! everything when the pod is deleted.
 
 mod finish;
+mod hooks;
 mod start;
 
 use super::host::{Host, Sandbox};

@@ -1,4 +1,4 @@
-//! How does the agent ask the app on the kubelet's behalf?
+//! How does the agent ask the app on the kubelet's behalf, in probes and hooks?
 
 use super::admin;
 use super::log::{AgentLog, write_line};
@@ -13,14 +13,18 @@ use tokio::net::{TcpSocket, TcpStream};
 /// The address from which the mesh speaks to the app.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
-/// Carries out one probe.
+/// A hook has no time limit of its own: whoever asks gives up.
+const HOOK_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Carries out one probe or hook.
 pub(super) async fn ask(
     prober: &Value,
     path: &str,
     options: &Options,
     log: &AgentLog,
 ) -> StatusCode {
-    let patience = Duration::from_secs(prober["timeoutSeconds"].as_u64().unwrap_or(1));
+    let patience = prober["timeoutSeconds"].as_u64();
+    let patience = patience.map_or(HOOK_PATIENCE, Duration::from_secs);
     let handler = if prober["httpGet"].is_object() {
         &prober["httpGet"]
     } else {

@@ -1,13 +1,22 @@
-//! Where do a kubelet's probes of the app go when a sidecar is in front of it?
+//! Where do a kubelet's probes and hooks of the app go when a sidecar is in front of it?
 //!
-//! To the agent, which asks the app from within the pod. When the agent has closed its port, the
-//! probes fail although the app is well (facts 3.3): that is how it is in a real mesh too.
+//! To the agent, which asks the app from within the pod. When the agent has closed its port, they
+//! fail although the app is well (facts 3.3): that is how it is in a real mesh too.
 
 use crate::lab::mesh::xds::STATUS_PORT;
 use crate::lab::store::object::{items, text};
 use serde_json::{Map, Value, json};
 
-/// Points the HTTP and TCP probes of all containers to the agent; gives what the agent must ask.
+/// What is rewritten, and the words that stand for it in the agent's paths.
+const PROBES: [(&str, &str); 3] = [
+    ("readinessProbe", "readyz"),
+    ("livenessProbe", "livez"),
+    ("startupProbe", "startupz"),
+];
+const HOOKS: [(&str, &str); 2] = [("preStop", "prestopz"), ("postStart", "poststartz")];
+
+/// Points the HTTP and TCP probes and hooks of all containers to the agent; gives what the agent
+/// must ask.
 pub(super) fn rewrite(pod: &mut Value) -> Map<String, Value> {
     let mut probers = Map::new();
     let Some(containers) = pod["spec"]["containers"].as_array_mut() else {
@@ -16,35 +25,40 @@ pub(super) fn rewrite(pod: &mut Value) -> Map<String, Value> {
     for container in containers {
         let whole = container.clone();
         let name = text(&whole["name"]);
-        for (kind, word) in [
-            ("readinessProbe", "readyz"),
-            ("livenessProbe", "livez"),
-            ("startupProbe", "startupz"),
-        ] {
-            let Some(probe) = container.get_mut(kind).and_then(Value::as_object_mut) else {
-                continue;
-            };
-            let Some((handler, mut asked)) = ["httpGet", "tcpSocket"]
-                .into_iter()
-                .find_map(|handler| Some((handler, probe.remove(handler)?)))
-            else {
-                continue;
-            };
-            asked["port"] = resolve(&asked["port"], &whole);
+        for (kind, word) in PROBES {
             let path = format!("/app-health/{name}/{word}");
-            let patience = probe
-                .get("timeoutSeconds")
-                .and_then(Value::as_u64)
-                .unwrap_or(1);
-            probers.insert(
-                path.clone(),
-                json!({handler: asked, "timeoutSeconds": patience}),
-            );
-            let get = json!({"path": path, "port": STATUS_PORT, "scheme": "HTTP"});
-            probe.insert("httpGet".to_owned(), get);
+            if let Some(probe) = container.get_mut(kind).and_then(Value::as_object_mut) {
+                let patience = probe.get("timeoutSeconds").and_then(Value::as_u64);
+                let asked = redirect(probe, &path, &whole);
+                probers.extend(asked.map(|mut asked| {
+                    asked["timeoutSeconds"] = json!(patience.unwrap_or(1));
+                    (path, asked)
+                }));
+            }
+        }
+        let Some(hooks) = container.get_mut("lifecycle") else {
+            continue;
+        };
+        for (kind, word) in HOOKS {
+            let path = format!("/app-lifecycle/{name}/{word}");
+            if let Some(hook) = hooks.get_mut(kind).and_then(Value::as_object_mut) {
+                let asked = redirect(hook, &path, &whole);
+                probers.extend(asked.map(|asked| (path, asked)));
+            }
         }
     }
     probers
+}
+
+/// Lets the agent be asked under `path`; gives what it must ask instead.
+fn redirect(asked: &mut Map<String, Value>, path: &str, container: &Value) -> Option<Value> {
+    let (handler, mut target) = ["httpGet", "tcpSocket"]
+        .into_iter()
+        .find_map(|handler| Some((handler, asked.remove(handler)?)))?;
+    target["port"] = resolve(&target["port"], container);
+    let get = json!({"path": path, "port": STATUS_PORT, "scheme": "HTTP"});
+    asked.insert("httpGet".to_owned(), get);
+    Some(json!({handler: target}))
 }
 
 /// A port's number, where it has a name.

@@ -56,6 +56,8 @@ pub(super) fn container(
         container["restartPolicy"] = json!("Always");
         container["lifecycle"] =
             json!({"preStop": {"exec": {"command": command(&["request", "POST", "drain"])}}});
+    } else if super::holds(proxy) {
+        container["lifecycle"] = json!({"postStart": {"exec": {"command": command(&["wait"])}}});
     }
     container
 }

@@ -80,3 +80,86 @@ fn the_pod_decides_before_its_namespace_does() {
     plain["metadata"]["labels"]["sidecar.istio.io/inject"] = json!("false");
     assert!(!is_injected(&injected(plain, space())));
 }
+
+#[test]
+fn a_sidecar_for_which_the_app_waits_is_the_first_container() {
+    let mut wanted = pod();
+    wanted["spec"]["initContainers"] = json!([{"name": "migrate"}]);
+    wanted["metadata"]["annotations"] =
+        json!({"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"});
+    let names = |pod: &Value, field: &str| -> Vec<String> {
+        let containers = items(&pod["spec"][field]).iter();
+        containers
+            .map(|own| text(&own["name"]).to_owned())
+            .collect()
+    };
+    let held = injected(wanted.clone(), None);
+    assert_eq!(names(&held, "containers"), ["istio-proxy", "app"]);
+    assert_eq!(names(&held, "initContainers"), ["migrate", "istio-init"]);
+    let first = &held["spec"]["containers"][0];
+    assert_eq!(
+        first["lifecycle"]["postStart"]["exec"]["command"],
+        json!(["lastwatch", "lab", "agent", "wait"])
+    );
+    let default = "kubectl.kubernetes.io/default-container";
+    assert_eq!(held["metadata"]["annotations"][default], "app");
+
+    wanted["metadata"]["annotations"]["sidecar.istio.io/nativeSidecar"] = json!("true");
+    let native = injected(wanted, None);
+    let order = ["istio-init", "istio-proxy", "migrate"];
+    assert_eq!(names(&native, "initContainers"), order);
+    let hooks = &native["spec"]["initContainers"][1]["lifecycle"];
+    assert!(
+        hooks["postStart"].is_null(),
+        "a native one is waited for anyway"
+    );
+}
+
+#[test]
+fn hooks_over_http_go_to_the_agent_as_probes_do() {
+    let mut wanted = pod();
+    wanted["spec"]["containers"][0]["lifecycle"] = json!({
+        "preStop": {"httpGet": {"path": "/drain", "port": "http"}},
+        "postStart": {"exec": {"command": ["true"]}},
+    });
+    let pod = injected(wanted, None);
+    let hooks = &pod["spec"]["containers"][0]["lifecycle"];
+    assert_eq!(
+        hooks["preStop"]["httpGet"],
+        json!({"path": "/app-lifecycle/app/prestopz", "port": 15020, "scheme": "HTTP"})
+    );
+    assert_eq!(hooks["postStart"]["exec"]["command"], json!(["true"]));
+    let env = items(&pod["spec"]["containers"][1]["env"]);
+    let probers = env
+        .iter()
+        .find(|own| own["name"] == "ISTIO_KUBE_APP_PROBERS");
+    let asked = text(&probers.unwrap()["value"]);
+    assert!(
+        asked.contains(r#""/app-lifecycle/app/prestopz":{"httpGet":{"path":"/drain","port":8080}"#)
+    );
+}
+
+#[test]
+fn manifests_that_want_sidecars_are_found_however_they_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = |text: &str| {
+        let path = dir.path().join("demo.yaml");
+        std::fs::write(&path, text).unwrap();
+        is_wanted(&[path])
+    };
+    assert!(wanted(
+        "kind: Namespace\nmetadata: {labels: {istio-injection: enabled}}\n"
+    ));
+    assert!(wanted(
+        "a: 1\n---\nspec: {template: {metadata: {labels: {sidecar.istio.io/inject: 'true'}}}}\n"
+    ));
+    assert!(wanted(
+        r#"{"metadata": {"labels": {"sidecar.istio.io/inject": "true"}}}"#
+    ));
+    assert!(!wanted(
+        "# sidecar.istio.io/inject: \"true\"\nspec: {x: [y, 'sidecar.istio.io/inject: true']}\n"
+    ));
+    assert!(!wanted(
+        "metadata: {labels: {sidecar.istio.io/inject: 'false'}}"
+    ));
+}

@@ -1,5 +1,6 @@
 //! In which words does Envoy log a request (facts 4.1, 4.2)?
 
+use crate::lab::mesh::clock;
 use crate::lab::mesh::settings::{AccessLog, Settings};
 use serde_json::{Value, json};
 
@@ -43,16 +44,20 @@ const JSON: &[(&str, &str)] = &[
     ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
 ];
 
+fn text(format: &str) -> Value {
+    json!({"text_format_source": {"inline_string": clock::marked(format)}})
+}
+
 /// The `access_log` of a listener's filter; empty when the mesh logs nothing.
 pub(super) fn access_log(settings: &Settings) -> Value {
     let format = match &settings.access_log {
         AccessLog::Off => return json!([]),
-        AccessLog::Text => json!({"text_format_source": {"inline_string": TEXT}}),
-        AccessLog::Custom(format) => json!({"text_format_source": {"inline_string": format}}),
+        AccessLog::Text => text(TEXT),
+        AccessLog::Custom(format) => text(format),
         AccessLog::Json => {
             let keys = JSON
                 .iter()
-                .map(|(key, operator)| ((*key).to_owned(), json!(operator)));
+                .map(|(key, operator)| ((*key).to_owned(), json!(clock::marked(operator))));
             json!({"json_format": keys.collect::<serde_json::Map<_, _>>()})
         }
     };

@@ -1,18 +1,20 @@
 //! With which configuration and command line does Envoy start?
 
 use super::{ADMIN_PORT, HEALTH_PORT, STATUS_PORT, address, file_source};
+use crate::lab::mesh::clock;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The format of Envoy's own log (facts 3.1).
-const LOG_FORMAT: &str = "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t";
+/// The format of Envoy's own log behind its stamp (facts 3.1).
+const LOG_FORMAT: &str = "\t%l\tenvoy %n %g:%#\t%v\tthread=%t";
 
 /// The static part: administration, the readiness that is passed to the agent, and where the rest
 /// is read from.
 pub(crate) fn bootstrap(node: &str, cluster: &str, dir: &Path) -> Value {
+    let log_format = format!("{}{LOG_FORMAT}", clock::APPLICATION);
     json!({
         "node": {"id": node, "cluster": cluster},
-        "application_log_config": {"log_format": {"text_format": LOG_FORMAT}},
+        "application_log_config": {"log_format": {"text_format": log_format}},
         "admin": {"address": address("127.0.0.1", ADMIN_PORT)},
         "dynamic_resources": {
             "lds_config": file_source(&dir.join("lds.json")),

@@ -98,6 +98,47 @@ impl Worker {
         }
     }
 
+    /// Stops an instance whose liveness or startup probe has failed.
+    pub(super) fn stop_unhealthy(&mut self, index: usize, kind: ProbeKind) {
+        let own = &self.slots[index].spec[kind.field()]["terminationGracePeriodSeconds"];
+        let whole = &self.pod["spec"]["terminationGracePeriodSeconds"];
+        let grace = own.as_u64().or(whole.as_u64()).unwrap_or(30);
+        let word = kind.word().to_lowercase();
+        let container = self.container_name(index);
+        let message = format!("Container {container} failed {word} probe, will be restarted");
+        self.stop_one(index, grace, message);
+    }
+
+    /// Stops one instance of a pod that lives on; its end brings the next one.
+    pub(super) fn stop_one(&mut self, index: usize, grace: u64, message: String) {
+        let inside = self.inside(index);
+        let pre_stop = self.hook(index, "preStop");
+        let slot = &mut self.slots[index];
+        let Some(running) = slot.running.as_mut().filter(|running| !running.stopping) else {
+            return;
+        };
+        running.stopping = true;
+        running.health.cancel();
+        let container = slot.view.name.clone();
+        let (grace_tx, grace) = watch::channel(grace);
+        let ending = Ending {
+            host: Arc::clone(&self.host),
+            pod: Arc::clone(&self.pod),
+            message,
+            container,
+            process: Arc::clone(&running.process),
+            inside,
+            pre_stop,
+            before: BTreeSet::new(),
+            done: Arc::new(watch::Sender::new(BTreeSet::new())),
+            grace,
+        };
+        tokio::spawn(async move {
+            ending.run().await;
+            drop(grace_tx);
+        });
+    }
+
     fn endings(&mut self, grace: &watch::Receiver<u64>) -> JoinSet<()> {
         let regular: BTreeSet<_> = (0..self.slots.len())
             .filter(|index| !self.slots[*index].init && self.slots[*index].running.is_some())
@@ -121,7 +162,7 @@ impl Worker {
                 container: container.clone(),
                 process: Arc::clone(&running.process),
                 inside: self.inside(index),
-                pre_stop: self.pre_stop(index),
+                pre_stop: self.hook(index, "preStop"),
                 before: if slot.view.sidecar {
                     before.clone()
                 } else {

@@ -1,8 +1,7 @@
 //! How is an instance of a container started, and held back when it crashes too often?
 
 use super::{Signal, Worker};
-use crate::lab::node::action::{Inside, action};
-use crate::lab::node::ending::Ending;
+use crate::lab::node::action::Inside;
 use crate::lab::node::environment::{Facts, argv, environment};
 use crate::lab::node::probe::{Probe, ProbeKind};
 use crate::lab::node::process::{Output, Process, StartError};
@@ -11,11 +10,9 @@ use crate::lab::node::slot::Running;
 use crate::lab::node::status::{Finished, State};
 use crate::lab::store::object::{name, namespace, text, uid};
 use crate::lab::truth::{Fact, Listening, follow_listeners};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::BufReader;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +50,12 @@ impl Worker {
             Process::start(&order, ns, &socket).await
         };
         match started {
-            Ok((process, output)) => self.started(index, order.env, process, output, began),
+            Ok((process, output)) => {
+                self.started(index, order.env, process, output, began);
+                if self.post_start(index).await {
+                    self.begin_probes(index);
+                }
+            }
             Err(error) => self.refused(index, &error),
         }
     }
@@ -147,6 +149,9 @@ impl Worker {
         });
         self.await_end(index);
         self.follow_listeners();
+    }
+
+    fn begin_probes(&self, index: usize) {
         if self.slots[index].view.started {
             self.watch_health(index);
         } else {
@@ -312,46 +317,6 @@ impl Worker {
             sleep_until(until).await;
             let _ = signals.send(Signal::Retry).await;
         });
-    }
-
-    /// Stops an instance whose liveness or startup probe has failed; its end brings the next one.
-    pub(super) fn stop_unhealthy(&mut self, index: usize, kind: ProbeKind) {
-        let inside = self.inside(index);
-        let own = &self.slots[index].spec[kind.field()]["terminationGracePeriodSeconds"];
-        let whole = &self.pod["spec"]["terminationGracePeriodSeconds"];
-        let grace = own.as_u64().or(whole.as_u64()).unwrap_or(30);
-        let word = kind.word().to_lowercase();
-        let pre_stop = self.pre_stop(index);
-        let slot = &mut self.slots[index];
-        let Some(running) = slot.running.as_mut().filter(|running| !running.stopping) else {
-            return;
-        };
-        running.stopping = true;
-        running.health.cancel();
-        let container = slot.view.name.clone();
-        let (grace_tx, grace) = watch::channel(grace);
-        let ending = Ending {
-            host: Arc::clone(&self.host),
-            pod: Arc::clone(&self.pod),
-            message: format!("Container {container} failed {word} probe, will be restarted"),
-            container,
-            process: Arc::clone(&running.process),
-            inside,
-            pre_stop,
-            before: BTreeSet::new(),
-            done: Arc::new(watch::Sender::new(BTreeSet::new())),
-            grace,
-        };
-        tokio::spawn(async move {
-            ending.run().await;
-            drop(grace_tx);
-        });
-    }
-
-    pub(super) fn pre_stop(&self, index: usize) -> Option<crate::lab::node::action::Action> {
-        let spec = &self.slots[index].spec;
-        let address = self.sandbox.as_ref()?.address.to_string();
-        action(&spec["lifecycle"]["preStop"], spec, &address)
     }
 
     pub(super) fn container_name(&self, index: usize) -> String {
