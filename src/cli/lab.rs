@@ -3,11 +3,11 @@
 use super::{Exit, Printer};
 use crate::error::Chain;
 use crate::lab::{self, session};
-use crate::scenario::LabPlan;
+use crate::scenario::{self, LabPlan};
 use crate::task::Shutdown;
 use clap::{Args, Subcommand};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 
 /// What to do with the embedded lab
@@ -53,6 +53,9 @@ pub(super) struct UpArgs {
     /// Manifests to apply
     #[arg(long, value_name = "FILE", num_args = 1..)]
     manifests: Vec<PathBuf>,
+    /// The scenario whose `lab` says how to set it up; its manifests are applied first
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
     /// Do without namespaces even where they can be had
     #[arg(long)]
     loopback: bool,
@@ -113,11 +116,21 @@ fn in_runtime(printer: Printer, task: impl Future<Output = ExitCode>) -> ExitCod
     }
 }
 
+/// How a scenario wants its lab.
+fn lab_of(scenario: &Path) -> Result<LabPlan, scenario::Faults> {
+    let plan = scenario::read(scenario, &|name| std::env::var(name).ok())?;
+    Ok(plan.lab)
+}
+
 async fn up(args: UpArgs, printer: Printer) -> ExitCode {
-    let plan = LabPlan {
-        manifests: args.manifests,
-        ..LabPlan::default()
+    let mut plan = match args.scenario.as_deref().map(lab_of).transpose() {
+        Ok(plan) => plan.unwrap_or_default(),
+        Err(faults) => {
+            printer.say(&faults.to_string());
+            return Exit::Usage.into();
+        }
     };
+    plan.manifests.extend(args.manifests);
     let settings = session::Settings {
         loopback: args.loopback,
         envoy: args.envoy,

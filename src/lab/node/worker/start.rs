@@ -167,8 +167,8 @@ impl Worker {
         let clock = self.host.clock;
         tokio::spawn(async move {
             tokio::join!(
-                log.copy(BufReader::new(output.stdout), || clock.now()),
-                log.copy(BufReader::new(output.stderr), || clock.now()),
+                log.copy(BufReader::new(output.stdout), || clock.now(), clock.skew()),
+                log.copy(BufReader::new(output.stderr), || clock.now(), clock.skew()),
             );
             log.end();
         });
