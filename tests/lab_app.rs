@@ -50,6 +50,20 @@ impl App {
         head(&mut self.send(path))
     }
 
+    /// Waits until so many requests are with the app and have no answer yet.
+    fn until_busy(&self, wanted: usize) {
+        until("the requests are on their way", || {
+            let mut stream = self.connect().expect("the app listens");
+            write!(stream, "GET /busy HTTP/1.0\r\n\r\n").expect("the test's own plumbing works");
+            let mut answer = String::new();
+            stream
+                .read_to_string(&mut answer)
+                .expect("the app answers and closes");
+            let (_, body) = answer.split_once("\r\n\r\n").expect("an answer");
+            body.trim() == wanted.to_string()
+        });
+    }
+
     fn terminate(&self) {
         let pid = nix::unistd::Pid::from_raw(
             i32::try_from(self.child.id()).expect("the test's own plumbing works"),
@@ -122,7 +136,7 @@ fn draining_closes_the_listener_and_idle_connections_but_finishes_the_request_on
     let mut idle = app.send("/");
     assert!(head(&mut idle).starts_with("http/1.1 200"));
     let mut busy = app.send("/delay?ms=1500");
-    std::thread::sleep(Duration::from_millis(200)); // The request is on its way.
+    app.until_busy(1);
     app.terminate();
     until("new connections are refused", refuses(&app));
     let mut rest = Vec::new();
@@ -142,10 +156,23 @@ fn draining_closes_the_listener_and_idle_connections_but_finishes_the_request_on
 }
 
 #[test]
+fn draining_goes_on_with_a_request_whose_client_has_gone() {
+    let app = App::start(&[("ON_TERM", "drain")]);
+    let asked = Instant::now();
+    let gone = app.send("/delay?ms=1500");
+    app.until_busy(1);
+    drop(gone);
+    app.terminate();
+    let (status, log) = app.end();
+    assert!(status.success(), "{log}");
+    assert!(asked.elapsed() >= Duration::from_millis(1500), "{log}");
+}
+
+#[test]
 fn exiting_at_once_cuts_the_request_on_its_way_and_ends_with_0() {
     let app = App::start(&[("ON_TERM", "exit")]);
     let mut busy = app.send("/delay?ms=15000");
-    std::thread::sleep(Duration::from_millis(200)); // The request is on its way.
+    app.until_busy(1);
     app.terminate();
     assert_eq!(head(&mut busy), "");
     assert!(app.end().0.success());

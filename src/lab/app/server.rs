@@ -38,6 +38,8 @@ struct State {
     started: Instant,
     refusing: AtomicBool,
     served: AtomicU64,
+    /// Requests that have no answer yet.
+    busy: AtomicUsize,
     open: AtomicUsize,
     emptied: Notify,
     crash: Notify,
@@ -54,6 +56,7 @@ impl Server {
             started: Instant::now(),
             refusing: AtomicBool::new(false),
             served: AtomicU64::new(0),
+            busy: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             emptied: Notify::new(),
             crash: Notify::new(),
@@ -121,10 +124,27 @@ impl Server {
         let server = self.clone();
         tokio::spawn(async move {
             server.converse(stream).await;
-            if server.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
-                server.0.emptied.notify_waiters();
-            }
+            server.close();
         });
+    }
+
+    /// One of what a drain waits for has ended.
+    fn close(&self) {
+        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.emptied.notify_waiters();
+        }
+    }
+
+    /// Works on a request for so long, for nobody perhaps: a Go handler does not end when its
+    /// client has gone, and a drain waits for it.
+    async fn work(&self, length: Duration) {
+        self.0.open.fetch_add(1, Ordering::SeqCst);
+        let server = self.clone();
+        let working = tokio::spawn(async move {
+            tokio::time::sleep(length).await;
+            server.close();
+        });
+        working.await.expect("a sleep does not panic");
     }
 
     async fn converse(&self, stream: TcpStream) {
@@ -164,9 +184,14 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        if path != "/healthz" {
-            self.count_served();
+        if path == "/busy" {
+            let busy = self.0.busy.load(Ordering::SeqCst);
+            return self.respond(StatusCode::OK, &format!("{busy}\n"));
         }
+        let _busy = (path != "/healthz").then(|| {
+            self.count_served();
+            Busy::one_more(&self.0.busy)
+        });
         if self.0.refusing.load(Ordering::SeqCst) {
             return self.respond(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
         }
@@ -177,7 +202,7 @@ impl Server {
             "/healthz" => self.respond(StatusCode::OK, "ok\n"),
             "/delay" => {
                 let millis = parameter(&query, "ms").and_then(|ms| ms.parse().ok());
-                tokio::time::sleep(Duration::from_millis(millis.unwrap_or(0))).await;
+                self.work(Duration::from_millis(millis.unwrap_or(0))).await;
                 self.respond(StatusCode::OK, "ok\n")
             }
             "/status" => {
@@ -231,6 +256,22 @@ impl Server {
             response.headers_mut().insert("x-pod-name", name);
         }
         response
+    }
+}
+
+/// A request that has no answer yet.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
