@@ -1,7 +1,7 @@
 //! The lab's API server and controllers, met as a client meets them: through `kube` and `kubectl`.
 //!
-//! The nodes are imitated (`cluster.rs`), but for `lab_up.rs`, which holds the whole lab against
-//! what was recorded on a real cluster.
+//! The nodes are imitated (`cluster.rs`), but for `lab_up.rs`, which starts the whole lab. What was
+//! recorded on a real cluster is compared in `tests/lab_pods.rs` and `tests/lab_modes.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a panic is a test's failure report")]
 

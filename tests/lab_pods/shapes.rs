@@ -1,0 +1,42 @@
+//! In which shapes do requests fail, and how often in each?
+
+use std::collections::BTreeMap;
+
+/// Failed requests by their shape.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shapes(BTreeMap<&'static str, u32>);
+
+impl Shapes {
+    /// Counts a failure, as a client tells it.
+    pub(super) fn count(&mut self, connection: &str, phase: &str, error: &str) {
+        let shape = match (connection, phase, error) {
+            (_, "connect", "refused") => "refused",
+            (_, "connect", "timeout") => "timed out in connect",
+            ("reused", _, "closed" | "reset") => "closed or reset on a kept connection",
+            _ => "other",
+        };
+        *self.0.entry(shape).or_default() += 1;
+    }
+
+    pub(super) fn add(&mut self, more: &Self) {
+        for (shape, count) in &more.0 {
+            *self.0.entry(shape).or_default() += count;
+        }
+    }
+
+    fn share(&self, shape: &str) -> f64 {
+        let all: u32 = self.0.values().sum();
+        f64::from(self.0.get(shape).copied().unwrap_or(0)) / f64::from(all.max(1))
+    }
+
+    /// The shapes whose share is not within a factor of 3 of the recorded one.
+    pub(super) fn unlike(&self, recorded: &Self) -> Vec<String> {
+        let shapes = recorded.0.keys();
+        let wrong = shapes.filter_map(|shape| {
+            let (own, other) = (self.share(shape), recorded.share(shape));
+            let like = own <= other * 3.0 && own >= other / 3.0;
+            (!like).then(|| format!("{shape}: {own:.2} of all, recorded {other:.2}"))
+        });
+        wrong.collect()
+    }
+}
