@@ -64,7 +64,10 @@ impl Practice {
 
     /// The ready pod of a mode.
     pub(super) async fn pod(&self, mode: &str) -> String {
-        self.find(mode, is_ready).await
+        let pod = self.find(mode, is_ready).await;
+        let addressed = |pod: &Value| pod["status"]["podIP"].is_string();
+        self.until(&pod, "has an address", addressed).await;
+        pod
     }
 
     /// The pod of a mode, ready or not.
@@ -78,8 +81,9 @@ impl Practice {
             let list = self.pods.list(&selector).await.expect("pods");
             let living = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && holds(pod);
             let found = list.items.into_iter().find(living);
-            found
-                .and_then(|pod| pod.metadata.name)
+            let name = found.and_then(|pod| pod.metadata.name);
+            // The watch may be behind the list.
+            name.filter(|name| !self.seen(name).is_null())
                 .ok_or_else(|| "there is none".to_owned())
         })
         .await
