@@ -1,14 +1,16 @@
 //! How often was attribution right, by what the lab itself knows?
 //!
 //! [`score`] derives the true cause of every failed request of a run from `truth.jsonl`, by the
-//! table of causes, and compares it with what `report.json` says. It never looks at the evidence
+//! table of causes, and what became of its pods, and compares it with what `report.json` says. It never looks at the evidence
 //! from which attribution judged, and attribution never sees the truth.
 
 mod compare;
 mod derive;
 mod history;
+mod pods;
 
 pub use compare::{CauseScore, Score};
+pub use pods::{PodFacts, PodScore};
 
 use crate::evidence::{self, EventKind, FailedRequest, RunDir};
 use crate::lab::truth::Record;
@@ -51,8 +53,11 @@ pub fn score(run: &Path) -> Result<Score, Error> {
     let folder = RunDir::new(run);
     let info = folder.info()?;
     let timeline = folder.timeline()?;
-    let history = History::new(read_truth(&run.join("truth.jsonl"))?);
-    let said = read_report(&run.join("report.json"))?;
+    let records = read_truth(&run.join("truth.jsonl"))?;
+    let until = records.iter().map(|record| record.t).max().unwrap_or(0);
+    let history = History::new(records);
+    let report = read_report(&run.join("report.json"))?;
+    let said = causes(&report);
     let failures = timeline
         .events
         .iter()
@@ -65,7 +70,10 @@ pub fn score(run: &Path) -> Result<Score, Error> {
         let said = said.get(&failure.request_id).cloned();
         (truth, said)
     });
-    Ok(Score::new(judged))
+    Ok(Score {
+        pods: pods::compare(&report, &history, until),
+        ..Score::new(judged)
+    })
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -89,18 +97,21 @@ fn read_truth(path: &Path) -> Result<Vec<Record>, Error> {
         .collect()
 }
 
-/// The cause that the report names for each request.
-fn read_report(path: &Path) -> Result<BTreeMap<String, String>, Error> {
-    let report: Value = serde_json::from_str(&read(path)?).map_err(|source| Error::Format {
+fn read_report(path: &Path) -> Result<Value, Error> {
+    serde_json::from_str(&read(path)?).map_err(|source| Error::Format {
         path: path.to_owned(),
         line: 1,
         source,
-    })?;
+    })
+}
+
+/// The cause that the report names for each request.
+fn causes(report: &Value) -> BTreeMap<String, String> {
     let failures = report["failures"].as_array().into_iter().flatten();
-    Ok(failures
+    failures
         .filter_map(|failure| {
             let id = failure["request_id"].as_str()?;
             Some((id.to_owned(), failure["cause"].as_str()?.to_owned()))
         })
-        .collect())
+        .collect()
 }

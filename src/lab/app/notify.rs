@@ -27,6 +27,7 @@ pub(super) async fn notify(settings: &Settings, log: &AppLog) {
     for number in 1..=count {
         sleep_until(start + settings.notify_over * (number - 1) / count).await;
         if let Err(text) = call(url).await {
+            settings.witness.call_lost();
             log.say(&format!("notify {number} failed: Post \"{url}\": {text}"));
         }
     }

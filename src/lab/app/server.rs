@@ -154,7 +154,12 @@ impl Server {
             activity.send_modify(|count| *count += 1);
             let answered = Answered(&activity);
             async move {
+                let id = id_of(&request);
                 let response = self.answer(request).await;
+                if response.status().is_server_error() {
+                    let code = response.status().as_u16();
+                    self.0.settings.witness.answered(&id, code);
+                }
                 drop(answered);
                 Ok::<_, Infallible>(response)
             }
@@ -222,13 +227,11 @@ impl Server {
     /// Counts how often a POST with this id had its effect: the answer says `effects: 2` when a
     /// retry has repeated it here.
     async fn effect(&self, request: Request<Incoming>, query: &str) -> Response<Full<Bytes>> {
-        let id = request
-            .headers()
-            .get("x-lastwatch-id")
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned)
-            .or_else(|| parameter(query, "lastwatch-id").map(str::to_owned))
-            .unwrap_or_default();
+        let id = match id_of(&request) {
+            id if id.is_empty() => parameter(query, "lastwatch-id").map(str::to_owned),
+            id => Some(id),
+        };
+        let id = id.unwrap_or_default();
         let _ = request.into_body().collect().await;
         let count = {
             let mut effects = self.0.effects.lock().expect("no panic holds the lock");
@@ -257,6 +260,13 @@ impl Server {
         }
         response
     }
+}
+
+/// What the client calls its request.
+fn id_of(request: &Request<Incoming>) -> String {
+    let id = request.headers().get("x-lastwatch-id");
+    let id = id.and_then(|id| id.to_str().ok());
+    id.unwrap_or_default().to_owned()
 }
 
 /// A request that has no answer yet.

@@ -1,5 +1,6 @@
 //! How is the app told what to do?
 
+use crate::lab::truth::Witness;
 use std::time::Duration;
 
 /// A setting that cannot be read.
@@ -25,7 +26,7 @@ pub(super) enum OnTerm {
 }
 
 /// The environment, read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) on_term: OnTerm,
     pub(super) serve_on: Duration,
@@ -43,6 +44,8 @@ pub(super) struct Settings {
     pub(super) notify_over: Duration,
     /// Nanoseconds by which this node's clock is ahead.
     pub(super) clock_offset: i64,
+    /// Where the lab's truth is told what the app knows.
+    pub(super) witness: Witness,
 }
 
 impl Settings {
@@ -69,6 +72,7 @@ impl Settings {
             notify_count,
             notify_over: read.duration("NOTIFY_OVER")?.unwrap_or_default(),
             clock_offset: read.parsed("LAB_CLOCK_OFFSET_NS", 0, "nanoseconds")?,
+            witness: Witness::from_env(&get),
         })
     }
 }

@@ -7,8 +7,9 @@
 use super::inject::is_injected;
 use super::settings::Settings;
 use super::xds::{self, MeshService};
-use crate::lab::store::object::{text, uid};
+use crate::lab::store::object::{name, text, uid};
 use crate::lab::store::{Status, Store};
+use crate::lab::truth::{Fact, Truth};
 use crate::scenario::Delay;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,11 +29,12 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// When a watch of the store is refused.
-pub async fn run(
+pub(crate) async fn run(
     store: Arc<Store>,
     settings: Settings,
     delay: Option<Delay>,
     dir: PathBuf,
+    truth: Truth,
     stop: CancellationToken,
 ) -> Result<(), Status> {
     let mut services = store.watch("services", None, None)?;
@@ -44,6 +46,7 @@ pub async fn run(
         settings,
         delay,
         dir,
+        truth,
         changed: None,
         pushes: VecDeque::new(),
         written: BTreeMap::new(),
@@ -82,6 +85,7 @@ struct Istiod {
     settings: Settings,
     delay: Option<Delay>,
     dir: PathBuf,
+    truth: Truth,
     /// First and last change that was not taken up yet.
     changed: Option<(Instant, Instant)>,
     /// What is to be pushed, and when.
@@ -152,7 +156,7 @@ impl Istiod {
                 continue;
             }
             let files = self.files(pod, &services);
-            if let Err(error) = self.write(uid(pod), files) {
+            if let Err(error) = self.write(pod, files) {
                 tracing::error!("failed to push to `{}`: {error}", self.dir.display());
             }
         }
@@ -180,24 +184,35 @@ impl Istiod {
             .collect();
         let clusters = xds::clusters(&self.pushed, &own, &self.settings, &dir);
         files.push(("cds.json".to_owned(), clusters));
-        let listeners = xds::listeners(&self.pushed, &own, &self.settings);
+        let truth = xds::TruthLog {
+            path: self.truth.path().to_owned(),
+            pod: name(pod).to_owned(),
+            uid: uid(pod).to_owned(),
+        };
+        let listeners = xds::listeners(&self.pushed, &own, &self.settings, &truth);
         files.push(("lds.json".to_owned(), listeners));
         files
     }
 
-    fn write(&mut self, uid: &str, files: Vec<(String, Value)>) -> io::Result<()> {
-        let dir = self.dir.join(uid);
-        let written = self.written.entry(uid.to_owned()).or_default();
+    fn write(&mut self, pod: &Value, files: Vec<(String, Value)>) -> io::Result<()> {
+        let dir = self.dir.join(uid(pod));
+        let written = self.written.entry(uid(pod).to_owned()).or_default();
         if written.is_empty() {
             std::fs::create_dir_all(&dir)?;
         }
-        for (name, value) in files {
+        for (file, value) in files {
             let text = value.to_string();
-            if written.get(&name) == Some(&text) {
+            if written.get(&file) == Some(&text) {
                 continue;
             }
-            replace(&dir, &name, &text)?;
-            written.insert(name, text);
+            replace(&dir, &file, &text)?;
+            self.truth.tell(Fact::Pushed {
+                pod: name(pod).to_owned(),
+                uid: uid(pod).to_owned(),
+                endpoints: xds::addresses(&value),
+                file: file.clone(),
+            });
+            written.insert(file, text);
         }
         Ok(())
     }

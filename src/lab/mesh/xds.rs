@@ -11,8 +11,9 @@ mod listeners;
 mod mesh_services;
 mod retry;
 
+pub(crate) use access_log::TruthLog;
 pub(crate) use bootstrap::{bootstrap, command};
-pub(crate) use clusters::{clusters, endpoints};
+pub(crate) use clusters::{addresses, clusters, endpoints};
 pub(crate) use listeners::listeners;
 pub(crate) use mesh_services::{MeshService, inbound, mesh_services};
 

@@ -1,6 +1,7 @@
 //! With which program, arguments and environment does a container start?
 
 use crate::lab::store::object::{items, text};
+use crate::lab::truth::VARIABLES;
 use serde_json::Value;
 use std::path::Path;
 
@@ -17,6 +18,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) bin: &'a Path,
     /// Nanoseconds by which the node's clock is ahead.
     pub(crate) skew: i128,
+    /// Where the lab's truth is.
+    pub(crate) truth: &'a Path,
     /// Pods share a network: each listens on its own address only.
     pub(crate) own_address_only: bool,
 }
@@ -67,6 +70,14 @@ pub(crate) fn environment(
         ),
         ("LAB_CLOCK_OFFSET_NS".to_owned(), facts.skew.to_string()),
     ];
+    let meta = &facts.pod["metadata"];
+    let whose = [
+        facts.truth.display().to_string(),
+        text(&meta["name"]).to_owned(),
+        text(&meta["uid"]).to_owned(),
+    ];
+    let names = VARIABLES.map(str::to_owned);
+    env.extend(names.into_iter().zip(whose));
     if facts.own_address_only {
         env.push(("LAB_BIND".to_owned(), facts.pod_ip.to_owned()));
     }
@@ -144,6 +155,7 @@ mod tests {
             host_ip: "172.18.0.2",
             bin: Path::new("/lab/bin"),
             skew: 5,
+            truth: Path::new("/lab/truth.jsonl"),
             own_address_only: false,
         };
         environment(container, &facts, |name, key| {

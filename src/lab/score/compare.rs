@@ -1,6 +1,7 @@
 //! How do two answers to the same questions compare?
 
 use super::derive::Truth;
+use super::pods::PodScore;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,8 @@ pub struct Score {
     pub causes: BTreeMap<String, CauseScore>,
     /// How often which true cause (first) was called what (second).
     pub confusion: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The pods: hazards and lost calls.
+    pub pods: Vec<PodScore>,
 }
 
 /// How well one cause was told.
@@ -123,6 +126,11 @@ impl fmt::Display for Score {
             for (said, count) in said.iter().filter(|(said, _)| *said != truly) {
                 writeln!(f, "{count} with `{truly}` were called `{said}`")?;
             }
+        }
+        let right = self.pods.iter().filter(|pod| pod.is_right()).count();
+        writeln!(f, "\n{right} of {} pods were told rightly", self.pods.len())?;
+        for pod in self.pods.iter().filter(|pod| !pod.is_right()) {
+            writeln!(f, "{}: said {}, truly {}", pod.pod, pod.said, pod.truly)?;
         }
         Ok(())
     }

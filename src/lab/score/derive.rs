@@ -1,12 +1,18 @@
 //! What is the true cause of a failed request, by the table of causes?
 //!
-//! For pods without a sidecar: the pod is the one to which the kernel sent the connection, and its
-//! processes' ends, signals and listeners say the rest.
+//! The pod is the one to which the kernel sent the connection, or, where the client has a sidecar,
+//! the one to which that sidecar sent its last attempt ([`proxied`]). That pod's processes' ends,
+//! signals and listeners say the rest: here for a plain client of a pod without a sidecar, in
+//! [`attempt`] for all others.
+
+mod attempt;
+mod proxied;
 
 use super::history::{History, PodHistory};
 use crate::evidence::{
     ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, RunOffset,
 };
+use attempt::Attempt;
 use std::net::SocketAddrV4;
 
 /// How exactly the truth is known: listeners are looked at every 10 ms, and the client stamps what
@@ -37,6 +43,14 @@ impl Truth {
         }
     }
 
+    fn unknown(pod: Option<&PodHistory>) -> Self {
+        Self {
+            cause: None,
+            also: Vec::new(),
+            pod: pod.map(|pod| pod.name.clone()),
+        }
+    }
+
     fn or(mut self, other: &'static str, holds: bool) -> Self {
         if holds && self.cause != Some(other) {
             self.also.push(other);
@@ -57,11 +71,10 @@ pub(super) fn true_cause(failure: &FailedRequest, started_at: i64, history: &His
     {
         return Truth::of("harness", None);
     }
-    let unknown = Truth {
-        cause: None,
-        also: Vec::new(),
-        pod: None,
-    };
+    let unknown = Truth::unknown(None);
+    if let Some((at, record)) = history.of_client(&failure.request_id) {
+        return proxied::true_cause(failure, *at, ended, record, history);
+    }
     let Some((port, to)) = addresses(failure) else {
         return unknown;
     };
@@ -87,6 +100,17 @@ pub(super) fn true_cause(failure: &FailedRequest, started_at: i64, history: &His
             unknown
         };
     };
+    if pod.meshed {
+        let attempt = Attempt {
+            id: &failure.request_id,
+            began,
+            ended,
+            outcome: &failure.outcome,
+            kept: reused,
+            server: history.of_server(&failure.request_id, pod),
+        };
+        return attempt.true_cause(pod, port);
+    }
     match failure.outcome {
         Outcome::Status { code, .. } if code >= 500 => {
             let refusing = pod.told.is_some_and(|(told, _)| told <= ended) && code == 503;
@@ -130,11 +154,7 @@ fn fresh(failure: &FailedRequest, pod: &PodHistory, port: u16, began: i64, ended
     if pod.end_before(began + RESOLUTION).is_some() {
         return Truth::of("container-crashed", Some(pod));
     }
-    Truth {
-        cause: None,
-        also: Vec::new(),
-        pod: Some(pod.name.clone()),
-    }
+    Truth::unknown(Some(pod))
 }
 
 /// An established connection: who ended it?
@@ -182,11 +202,7 @@ fn established(
     if !pod.listening(port, ended + RESOLUTION) && pod.terminating(ended) {
         return Truth::of("in-flight-cut", Some(pod)).or("endpoint-propagation", true);
     }
-    Truth {
-        cause: None,
-        also: Vec::new(),
-        pod: Some(pod.name.clone()),
-    }
+    Truth::unknown(Some(pod))
 }
 
 /// How the app's end came about.

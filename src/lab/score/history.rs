@@ -1,15 +1,29 @@
 //! What does the truth say of a pod at an instant?
 
-use crate::lab::truth::{Fact, Record};
+use crate::lab::truth::{Fact, Proxied, Record};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
+
+/// Where a sidecar takes what comes to its pod.
+const INBOUND_PORT: u16 = 15_006;
 
 /// The truth, arranged by pod and by connection.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pods: Vec<PodHistory>,
-    /// By source port: when, for whom, and to whom.
-    connections: BTreeMap<u16, Vec<(i64, SocketAddrV4, SocketAddrV4)>>,
+    /// By source port, in the order of time.
+    connections: BTreeMap<u16, Vec<Connection>>,
+    /// What proxies know of a failed request, by what the client calls it: when it began, and what.
+    proxied: BTreeMap<String, Vec<(i64, Proxied)>>,
+}
+
+/// A connection that was let through.
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    at: i64,
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    chosen: SocketAddrV4,
 }
 
 /// A pod's truth, all in epoch nanoseconds.
@@ -27,6 +41,22 @@ pub(super) struct PodHistory {
     pub(super) ends: Vec<i64>,
     /// Changes of its listeners: when, port, open sockets.
     listens: Vec<(i64, u16, usize)>,
+    /// It has a sidecar.
+    pub(super) meshed: bool,
+    /// The ends of its sidecar's Envoy.
+    pub(super) proxy_ends: Vec<i64>,
+    /// When its address led nowhere any more.
+    gone: Option<i64>,
+    /// Errors of its app's own: request and status.
+    answered: BTreeMap<String, u16>,
+    /// When its app lost calls that it made.
+    pub(super) lost: Vec<i64>,
+    /// Containers that got SIGKILL from the kubelet.
+    pub(super) sigkilled: Vec<String>,
+    /// Its app has ended well and was not started again.
+    pub(super) done: bool,
+    /// The exit codes of its containers' last ends.
+    pub(super) codes: BTreeMap<String, i32>,
 }
 
 impl PodHistory {
@@ -52,6 +82,27 @@ impl PodHistory {
     /// The last end of the app before an instant.
     pub(super) fn end_before(&self, at: i64) -> Option<i64> {
         self.ends.iter().copied().rfind(|end| *end < at)
+    }
+
+    /// The first end of the proxy at or after an instant.
+    pub(super) fn proxy_end_after(&self, at: i64) -> Option<i64> {
+        self.proxy_ends.iter().copied().find(|end| *end >= at)
+    }
+
+    /// Whether the proxy had ended before an instant and no other had come.
+    pub(super) fn proxy_gone(&self, at: i64) -> bool {
+        let ended = self.proxy_ends.iter().any(|end| *end < at);
+        ended && !self.listening(INBOUND_PORT, at)
+    }
+
+    /// Whether its address led nowhere at an instant.
+    pub(super) fn vanished(&self, at: i64) -> bool {
+        self.gone.is_some_and(|gone| gone <= at)
+    }
+
+    /// The status with which its app itself answered a request with an error.
+    pub(super) fn answered(&self, id: &str) -> Option<u16> {
+        self.answered.get(id).copied()
     }
 
     /// Whether it was being deleted at an instant.
@@ -80,20 +131,53 @@ impl History {
                 ..PodHistory::default()
             }),
             Fact::Deleting { uid, .. } => self.change(&uid, |pod| pod.deleting = Some(t)),
+            Fact::SandboxGone { uid, .. } => self.change(&uid, |pod| pod.gone = Some(t)),
+            Fact::Started { uid, container, .. } => self.change(&uid, |pod| {
+                pod.meshed |= container == PROXY;
+                pod.done &= !is_app(&container);
+            }),
             Fact::Signal {
                 uid,
                 container,
                 signal,
                 handled,
                 ..
-            } if is_app(&container) => {
-                self.change(&uid, |pod| match signal.as_str() {
-                    "SIGTERM" => pod.told = Some((t, handled)),
-                    _ => pod.killed = Some(t),
+            } => self.change(&uid, |pod| match signal.as_str() {
+                "SIGTERM" if is_app(&container) => pod.told = Some((t, handled)),
+                "SIGKILL" => {
+                    if is_app(&container) {
+                        pod.killed = Some(t);
+                    }
+                    pod.sigkilled.push(container);
+                }
+                _ => {}
+            }),
+            Fact::Ended {
+                uid,
+                container,
+                code,
+                ..
+            } => self.change(&uid, |pod| {
+                if is_app(&container) {
+                    pod.ends.push(t);
+                    pod.done = code == 0;
+                }
+                // An agent that is killed takes its Envoy with it and says nothing.
+                if container == PROXY && pod.listening(INBOUND_PORT, t) {
+                    pod.proxy_ends.push(t);
+                }
+                pod.codes.insert(container, code);
+            }),
+            Fact::ProxyEnded { uid, .. } => self.change(&uid, |pod| pod.proxy_ends.push(t)),
+            Fact::Answered { uid, id, code, .. } => {
+                self.change(&uid, |pod| {
+                    pod.answered.insert(id, code);
                 });
             }
-            Fact::Ended { uid, container, .. } if is_app(&container) => {
-                self.change(&uid, |pod| pod.ends.push(t));
+            Fact::CallLost { uid, .. } => self.change(&uid, |pod| pod.lost.push(t)),
+            Fact::Proxied(record) => {
+                let all = self.proxied.entry(record.id.clone()).or_default();
+                all.push((t, record));
             }
             Fact::Listen {
                 uid, port, sockets, ..
@@ -102,7 +186,12 @@ impl History {
             }
             Fact::Connection { from, to, chosen } => {
                 let by_port = self.connections.entry(from.port()).or_default();
-                by_port.push((t, to, chosen));
+                by_port.push(Connection {
+                    at: t,
+                    from,
+                    to,
+                    chosen,
+                });
             }
             _ => {}
         }
@@ -124,17 +213,60 @@ impl History {
         until: i64,
     ) -> Option<(&PodHistory, u16)> {
         let connections = self.connections.get(&port)?;
-        let (at, _, chosen) = connections
+        let newest = connections
             .iter()
-            .rfind(|(at, asked, _)| *asked == to && (from..=until).contains(at))?;
-        let address = chosen.ip().to_string();
+            .rfind(|own| own.to == to && (from..=until).contains(&own.at))?;
+        let pod = self.owner(newest.chosen, newest.at)?;
+        Some((pod, newest.chosen.port()))
+    }
+
+    /// The pod that had an address at an instant.
+    pub(super) fn owner(&self, address: SocketAddrV4, at: i64) -> Option<&PodHistory> {
+        let ip = address.ip().to_string();
         let mut pods = self.pods.iter();
-        let pod = pods.rfind(|pod| pod.address == address && pod.since <= *at)?;
-        Some((pod, chosen.port()))
+        pods.rfind(|pod| pod.address == ip && pod.since <= at)
+    }
+
+    /// What the sidecar of the client knows of a request.
+    pub(super) fn of_client(&self, id: &str) -> Option<&(i64, Proxied)> {
+        let mut records = self.proxied.get(id)?.iter();
+        records.rfind(|(_, record)| !is_inbound(record))
+    }
+
+    /// What the sidecar of a pod knows of a request that came to it.
+    pub(super) fn of_server(&self, id: &str, pod: &PodHistory) -> Option<&Proxied> {
+        let records = self.proxied.get(id)?.iter().map(|(_, record)| record);
+        let mut own = records.filter(|record| is_inbound(record) && record.uid == pod.uid);
+        own.next_back()
+    }
+
+    /// The connections that a proxy opened to pods between two instants: when, and to whom.
+    pub(super) fn attempts(&self, proxy: &str, from: i64, until: i64) -> Vec<(i64, SocketAddrV4)> {
+        let own = self.pods.iter().find(|pod| pod.uid == proxy);
+        let address = own.map(|pod| pod.address.as_str()).unwrap_or_default();
+        let all = self.connections.values().flatten();
+        let mut attempts: Vec<_> = all
+            .filter(|own| (from..=until).contains(&own.at) && own.from.ip().to_string() == address)
+            .map(|own| (own.at, own.chosen))
+            .collect();
+        attempts.sort_unstable();
+        attempts
+    }
+
+    /// Every pod.
+    pub(super) fn pods(&self) -> &[PodHistory] {
+        &self.pods
     }
 }
 
-/// Sidecars are not what a request is for.
+/// The container of a sidecar.
+const PROXY: &str = "istio-proxy";
+
+fn is_inbound(record: &Proxied) -> bool {
+    record.cluster.to_lowercase().starts_with("inbound")
+}
+
+/// What a request is for: neither the sidecar nor what prepares its way.
 fn is_app(container: &str) -> bool {
-    container != "istio-proxy"
+    container != PROXY && container != "istio-init"
 }

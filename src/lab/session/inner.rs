@@ -245,9 +245,9 @@ impl Parts<'_> {
             dir: dir.clone(),
         });
         let (store, stop) = (Arc::clone(self.store), scope.token());
-        let delay = self.order.plan.mesh_propagation;
+        let (delay, truth) = (self.order.plan.mesh_propagation, self.truth.clone());
         scope.spawn("istiod", async move {
-            let istiod = mesh::run_istiod(store, settings, delay, dir, stop);
+            let istiod = mesh::run_istiod(store, settings, delay, dir, truth, stop);
             failing("istiod", istiod.await);
         });
         Ok(())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// One line of `truth.jsonl`.
@@ -110,16 +110,99 @@ pub(crate) enum Fact {
         /// The address it was given.
         chosen: SocketAddrV4,
     },
+    /// A pod's Envoy has ended. (Where its agent was killed, both have ended together.)
+    ProxyEnded {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+    },
+    /// A file of a proxy was replaced: its Envoy learns what is in it.
+    Pushed {
+        /// The proxy's pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// The file.
+        file: String,
+        /// The endpoints in it, `address:port`, if it is about endpoints.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        endpoints: Vec<String>,
+    },
+    /// What a proxy knows of a request that failed, when it came to it (Envoy's own words).
+    Proxied(Proxied),
+    /// A pod's app has answered a request with an error of its own.
+    Answered {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+        /// The request.
+        id: String,
+        /// The status.
+        code: u16,
+    },
+    /// A call that a pod's app made was lost.
+    CallLost {
+        /// The pod.
+        pod: String,
+        /// Its uid.
+        uid: String,
+    },
 }
 
-/// Writes `truth.jsonl`, each line at once: a lab that is killed has lost nothing.
+/// A failed request as a proxy knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proxied {
+    /// The proxy's pod.
+    pub(crate) pod: String,
+    /// Its uid.
+    pub(crate) uid: String,
+    /// The request, as the client called it.
+    pub(crate) id: String,
+    /// `outbound|...` towards others, `inbound|...` towards its own app.
+    pub(crate) cluster: String,
+    /// To whom the last attempt went; `-`: to nobody.
+    pub(crate) host: String,
+    /// From where; `-`: there was no connection.
+    pub(crate) local: String,
+    /// Envoy's flags, with commas between them.
+    pub(crate) flags: String,
+    /// The status; 0: there was none.
+    pub(crate) code: u16,
+    /// How long it took.
+    pub(crate) millis: String,
+    /// How often it was tried.
+    pub(crate) attempts: String,
+}
+
+/// Writes `truth.jsonl`, each line at once: a lab that is killed has lost nothing. Several processes
+/// write to its end: the lab, and what runs in its pods.
 #[derive(Clone, Debug)]
-pub(crate) struct Truth(Arc<Mutex<File>>);
+pub(crate) struct Truth {
+    file: Arc<Mutex<File>>,
+    path: PathBuf,
+}
 
 impl Truth {
     /// Starts the file.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self(Arc::new(Mutex::new(File::create(path)?))))
+        File::create(path)?;
+        Self::join(path)
+    }
+
+    /// Goes on with a file that another process has started.
+    pub(crate) fn join(path: &Path) -> io::Result<Self> {
+        let file = File::options().append(true).open(path)?;
+        Ok(Self {
+            file: Arc::new(Mutex::new(file)),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes what happens now.
@@ -131,10 +214,8 @@ impl Truth {
     pub(crate) fn tell_at(&self, t: i64, fact: Fact) {
         let mut line = serde_json::to_vec(&Record { t, fact }).expect("a record is plain data");
         line.push(b'\n');
-        let mut file = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let file = self.file.lock();
+        let mut file = file.unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Err(error) = file.write_all(&line) {
             tracing::warn!(%error, "the lab's truth has lost a line");
         }

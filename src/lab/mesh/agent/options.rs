@@ -3,6 +3,7 @@
 use super::log::{AgentLog, write_line};
 use crate::lab::mesh::settings::duration;
 use crate::lab::mesh::xds::ADMIN_PORT;
+use crate::lab::truth::Witness;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) struct Options {
     /// `PROXY_CONFIG`, as written.
     written: String,
     pub(super) drain: Drain,
+    pub(super) witness: Witness,
 }
 
 /// How the proxy ends.
@@ -79,6 +81,7 @@ impl Options {
             probers: map("ISTIO_KUBE_APP_PROBERS")?,
             written: get("PROXY_CONFIG").unwrap_or_default(),
             drain: Drain::read(&config, &get)?,
+            witness: Witness::from_env(&get),
         })
     }
 

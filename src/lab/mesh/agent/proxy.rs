@@ -3,6 +3,7 @@
 use super::log::AgentLog;
 use super::options::Options;
 use crate::lab::mesh::xds;
+use crate::lab::truth::Witness;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use tokio::process::{Child, Command};
@@ -11,6 +12,7 @@ use tokio::process::{Child, Command};
 #[derive(Debug)]
 pub(super) struct Envoy {
     child: Child,
+    witness: Witness,
 }
 
 impl Envoy {
@@ -33,12 +35,15 @@ impl Envoy {
             "xdsproxy",
             "connected to delta upstream XDS server: istiod.istio-system.svc:15012\tid=1",
         );
-        Ok(Self { child })
+        let witness = options.witness.clone();
+        Ok(Self { child, witness })
     }
 
     /// Its end, by itself or by another's hand.
     pub(super) async fn wait(&mut self) -> String {
-        match self.child.wait().await {
+        let ended = self.child.wait().await;
+        self.witness.proxy_ended();
+        match ended {
             Ok(status) => describe(status),
             Err(error) => error.to_string(),
         }
@@ -47,7 +52,9 @@ impl Envoy {
     /// SIGKILL, as pilot-agent does it: what Envoy has not flushed is lost.
     pub(super) async fn kill(&mut self) -> io::Result<()> {
         self.child.start_kill()?;
-        self.child.wait().await.map(|_| ())
+        let ended = self.child.wait().await;
+        self.witness.proxy_ended();
+        ended.map(|_| ())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What does an Envoy accept, and where does it send it?
 
-use super::access_log::access_log;
+use super::access_log::{TruthLog, access_log};
 use super::mesh_services::{Inbound, MeshService};
 use super::{INBOUND_PORT, OUTBOUND_PORT, address, resources, retry};
 use crate::lab::mesh::settings::Settings;
@@ -12,15 +12,30 @@ pub(crate) fn listeners(
     services: &[MeshService],
     own: &BTreeSet<Inbound>,
     settings: &Settings,
+    truth: &TruthLog,
 ) -> Value {
-    let virtuals = [inbound(own, settings), outbound(settings)];
-    let outbounds = services.iter().map(|service| to_service(service, settings));
+    let logging = Logging { settings, truth };
+    let virtuals = [inbound(own, logging), outbound(logging)];
+    let outbounds = services.iter().map(|service| to_service(service, logging));
     let all = virtuals.into_iter().chain(outbounds).collect();
     resources("listener.v3.Listener", all)
 }
 
+/// What a filter is made by: the mesh's settings, and where the truth is written.
+#[derive(Clone, Copy)]
+struct Logging<'a> {
+    settings: &'a Settings,
+    truth: &'a TruthLog,
+}
+
+impl Logging<'_> {
+    fn access_log(self) -> Value {
+        access_log(self.settings, self.truth)
+    }
+}
+
 /// Everything that comes to the pod.
-fn inbound(own: &BTreeSet<Inbound>, settings: &Settings) -> Value {
+fn inbound(own: &BTreeSet<Inbound>, logging: Logging<'_>) -> Value {
     let mut chains: Vec<_> = own
         .iter()
         .map(|one| {
@@ -30,19 +45,19 @@ fn inbound(own: &BTreeSet<Inbound>, settings: &Settings) -> Value {
                     prefix: format!("inbound_0.0.0.0_{}", one.port),
                     host: format!("inbound|http|{}", one.port),
                     cluster,
-                    retry: retry::inbound(settings),
+                    retry: retry::inbound(logging.settings),
                     server_name: "istio-envoy",
-                    settings,
+                    logging,
                 })
             } else {
-                tcp(&cluster, settings)
+                tcp(&cluster, logging)
             };
             json!({"filter_chain_match": {"destination_port": one.port}, "filters": [filter]})
         })
         .collect();
     chains.push(json!({
         "name": "virtualInbound-catchall",
-        "filters": [tcp("InboundPassthroughCluster", settings)],
+        "filters": [tcp("InboundPassthroughCluster", logging)],
     }));
     json!({
         "name": "virtualInbound",
@@ -54,29 +69,29 @@ fn inbound(own: &BTreeSet<Inbound>, settings: &Settings) -> Value {
 }
 
 /// Everything that leaves the pod and is meant for no Service of ours.
-fn outbound(settings: &Settings) -> Value {
+fn outbound(logging: Logging<'_>) -> Value {
     json!({
         "name": "virtualOutbound",
         "address": address("0.0.0.0", OUTBOUND_PORT),
         "traffic_direction": "OUTBOUND",
         "use_original_dst": true,
         "listener_filters": [original_destination()],
-        "filter_chains": [{"filters": [tcp("PassthroughCluster", settings)]}],
+        "filter_chains": [{"filters": [tcp("PassthroughCluster", logging)]}],
     })
 }
 
-fn to_service(service: &MeshService, settings: &Settings) -> Value {
+fn to_service(service: &MeshService, logging: Logging<'_>) -> Value {
     let filter = if service.http {
         http(&Way {
             prefix: format!("outbound_{}_{}", service.vip, service.port),
             host: format!("{}:{}", service.host, service.port),
             cluster: service.cluster(),
-            retry: retry::outbound(settings),
+            retry: retry::outbound(logging.settings),
             server_name: "envoy",
-            settings,
+            logging,
         })
     } else {
-        tcp(&service.cluster(), settings)
+        tcp(&service.cluster(), logging)
     };
     json!({
         "name": format!("{}_{}", service.vip, service.port),
@@ -96,14 +111,14 @@ fn original_destination() -> Value {
     })
 }
 
-fn tcp(cluster: &str, settings: &Settings) -> Value {
+fn tcp(cluster: &str, logging: Logging<'_>) -> Value {
     json!({
         "name": "envoy.filters.network.tcp_proxy",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": cluster,
             "cluster": cluster,
-            "access_log": access_log(settings),
+            "access_log": logging.access_log(),
         },
     })
 }
@@ -115,7 +130,7 @@ struct Way<'a> {
     cluster: String,
     retry: Option<Value>,
     server_name: &'static str,
-    settings: &'a Settings,
+    logging: Logging<'a>,
 }
 
 fn http(way: &Way<'_>) -> Value {
@@ -152,7 +167,7 @@ fn http(way: &Way<'_>) -> Value {
                 "random_sampling": {"value": 1.0},
                 "overall_sampling": {"value": 100.0},
             },
-            "access_log": access_log(way.settings),
+            "access_log": way.logging.access_log(),
         },
     })
 }

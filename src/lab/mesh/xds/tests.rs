@@ -58,6 +58,13 @@ fn only_ready_endpoints_are_pushed() {
 }
 
 #[test]
+fn the_addresses_in_a_file_of_endpoints_are_found_again() {
+    let services = mesh_services(&[service()], &[slice()]);
+    assert_eq!(addresses(&endpoints(&services[0])), ["10.244.0.3:8080"]);
+    assert!(addresses(&json!({"resources": [{"name": "x"}]})).is_empty());
+}
+
+#[test]
 fn a_pod_is_reached_on_the_ports_that_its_services_target() {
     let own: Vec<_> = inbound(&pod(), &[service()]).into_iter().collect();
     let ports: Vec<_> = own.iter().map(|one| (one.port, one.http)).collect();
@@ -101,7 +108,12 @@ fn envoy_accepts_what_istiod_writes() {
             write(&one.file(), &endpoints(one));
         }
         let cds = clusters(&services, &own, &settings, path);
-        let lds = listeners(&services, &own, &settings);
+        let truth = TruthLog {
+            path: path.join("truth.jsonl"),
+            pod: "demo-1".to_owned(),
+            uid: "u".to_owned(),
+        };
+        let lds = listeners(&services, &own, &settings, &truth);
         // `--mode validate` does not read the files of discovery: they are checked as static ones.
         let mut whole = bootstrap("sidecar~10.244.0.3~demo-1.default~x", "demo.default", path);
         write("cds.json", &cds);

@@ -85,6 +85,7 @@ impl Worker {
             host_ip: &self.host.address.to_string(),
             bin: &self.host.bin,
             skew: self.host.clock.skew_nanos(),
+            truth: self.host.truth.path(),
             own_address_only: !self.host.isolated(),
         };
         let place = Some(namespace(&self.pod));

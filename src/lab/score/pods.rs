@@ -1,0 +1,232 @@
+//! Was what the report says of each pod true: its hazards, and the calls that its app lost?
+
+use super::history::{History, PodHistory};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// How long before its app a sidecar must have left, and how long after an app that nobody deletes
+/// it must have stayed, in nanoseconds.
+const LEFT_FIRST: i64 = 500_000_000;
+const NEVER_ENDED: i64 = 5_000_000_000;
+
+/// Hazards of which the truth knows; the report may name others.
+const KNOWN: [&str; 3] = [
+    "term-signal-unhandled",
+    "sidecar-exited-first",
+    "sidecar-never-ended",
+];
+
+/// What is claimed of a pod, or true of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PodFacts {
+    /// Its hazards, of the kinds that the truth knows.
+    pub hazards: BTreeSet<String>,
+    /// Calls that its app lost after its sidecar had left.
+    pub outbound_failures: u64,
+}
+
+impl fmt::Display for PodFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hazards: Vec<_> = self.hazards.iter().map(String::as_str).collect();
+        let lost = self.outbound_failures;
+        write!(f, "[{}] and {lost} lost calls", hazards.join(", "))
+    }
+}
+
+/// A pod of the report against the truth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PodScore {
+    /// Its name.
+    pub pod: String,
+    /// What the report says.
+    pub said: PodFacts,
+    /// What is true.
+    pub truly: PodFacts,
+}
+
+impl PodScore {
+    /// Whether both are the same.
+    pub fn is_right(&self) -> bool {
+        self.said == self.truly
+    }
+}
+
+/// Compares every pod that the report names, and every other one of the same workload that had
+/// something to tell. The history ends at `until`.
+pub(super) fn compare(report: &Value, history: &History, until: i64) -> Vec<PodScore> {
+    let said = report["pods"].as_array().map_or(&[][..], Vec::as_slice);
+    let name = |pod: &Value| pod["pod"].as_str().unwrap_or_default().to_owned();
+    let named: BTreeSet<String> = said.iter().map(name).collect();
+    let workloads: BTreeSet<&str> = named.iter().map(|name| workload(name)).collect();
+    let mut scores: Vec<_> = said
+        .iter()
+        .map(|pod| PodScore {
+            pod: name(pod),
+            said: claimed(pod),
+            truly: find(history, &name(pod))
+                .map_or_else(PodFacts::default, |own| truth(own, until)),
+        })
+        .collect();
+    let others = history
+        .pods()
+        .iter()
+        .filter(|pod| !named.contains(&pod.name) && workloads.contains(workload(&pod.name)));
+    let untold = others.map(|pod| PodScore {
+        pod: pod.name.clone(),
+        said: PodFacts::default(),
+        truly: truth(pod, until),
+    });
+    scores.extend(untold.filter(|score| !score.is_right()));
+    scores
+}
+
+fn find<'h>(history: &'h History, name: &str) -> Option<&'h PodHistory> {
+    history.pods().iter().find(|pod| pod.name == name)
+}
+
+/// A pod's name without what its ReplicaSet, and the Deployment before it, have added.
+fn workload(pod: &str) -> &str {
+    let set = pod.rsplit_once('-').map_or(pod, |(set, _)| set);
+    set.rsplit_once('-').map_or(set, |(workload, _)| workload)
+}
+
+fn claimed(pod: &Value) -> PodFacts {
+    let hazards = pod["hazards"].as_array().into_iter().flatten();
+    let hazards = hazards.filter_map(Value::as_str);
+    let known = |hazard: &&str| hazard.starts_with("sigkill:") || KNOWN.contains(hazard);
+    PodFacts {
+        hazards: hazards.filter(known).map(str::to_owned).collect(),
+        outbound_failures: pod["outbound_failures"].as_u64().unwrap_or(0),
+    }
+}
+
+/// What really became of a pod.
+fn truth(pod: &PodHistory, until: i64) -> PodFacts {
+    let mut facts = PodFacts::default();
+    let mut hazard = |word: String| facts.hazards.insert(word);
+    for container in pod
+        .sigkilled
+        .iter()
+        .filter(|own| pod.codes.get(*own) == Some(&137))
+    {
+        hazard(format!("sigkill:{container}"));
+    }
+    let deaf = pod.told.is_some_and(|(_, handled)| !handled);
+    if deaf && pod.killed.is_some() {
+        hazard("term-signal-unhandled".to_owned());
+    }
+    let app = pod.ends.last().copied();
+    let proxy = pod.proxy_ends.last().copied();
+    if pod.meshed
+        && let Some(app) = app
+    {
+        let first = proxy.is_some_and(|proxy| app - proxy > LEFT_FIRST);
+        if pod.deleting.is_some() && first {
+            hazard("sidecar-exited-first".to_owned());
+        }
+        let stays = proxy.unwrap_or(until) - app >= NEVER_ENDED;
+        if pod.deleting.is_none() && stays && pod.done {
+            hazard("sidecar-never-ended".to_owned());
+        }
+    }
+    if let (true, Some(proxy)) = (pod.meshed, proxy) {
+        let end = app.unwrap_or(until);
+        let lost = pod.lost.iter().filter(|at| (proxy..=end).contains(*at));
+        facts.outbound_failures = lost.count() as u64;
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::truth::{Fact, Record};
+    use serde_json::json;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn history(records: Vec<(i64, Fact)>) -> History {
+        let records = records.into_iter().map(|(t, fact)| Record { t, fact });
+        History::new(records.collect())
+    }
+
+    fn pod() -> (String, String) {
+        ("demo-1-a".to_owned(), "u".to_owned())
+    }
+
+    fn born() -> Vec<(i64, Fact)> {
+        let ((pod, uid), address) = (self::pod(), "10.244.0.3".to_owned());
+        let started = |container: &str| {
+            let (pod, uid) = self::pod();
+            let container = container.to_owned();
+            Fact::Started {
+                pod,
+                uid,
+                container,
+                pid: 1,
+            }
+        };
+        vec![
+            (0, Fact::Pod { pod, uid, address }),
+            (1, started("app")),
+            (1, started("istio-proxy")),
+        ]
+    }
+
+    fn ended(container: &str, code: i32) -> Fact {
+        let (pod, uid) = self::pod();
+        let container = container.to_owned();
+        Fact::Ended {
+            pod,
+            uid,
+            container,
+            code,
+        }
+    }
+
+    #[test]
+    fn a_sidecar_that_left_its_app_and_the_calls_lost_behind_it_are_known() {
+        let (pod, uid) = self::pod();
+        let lost = || Fact::CallLost {
+            pod: pod.clone(),
+            uid: uid.clone(),
+        };
+        let mut story = born();
+        story.push((
+            10 * SECOND,
+            Fact::Deleting {
+                pod: pod.clone(),
+                uid: uid.clone(),
+                grace: 30,
+            },
+        ));
+        story.push((12 * SECOND, lost()));
+        story.push((
+            15 * SECOND,
+            Fact::ProxyEnded {
+                pod: pod.clone(),
+                uid: uid.clone(),
+            },
+        ));
+        story.extend([(16 * SECOND, lost()), (17 * SECOND, lost())]);
+        story.push((18 * SECOND, ended("app", 0)));
+        let report = json!({"pods": [{"pod": "demo-1-a", "hazards": ["sidecar-exited-first", "thin-margin"], "outbound_failures": 2}]});
+        let scores = compare(&report, &history(story), 30 * SECOND);
+        assert_eq!(scores.len(), 1);
+        assert!(scores[0].is_right(), "{scores:?}");
+        assert_eq!(scores[0].truly.outbound_failures, 2);
+    }
+
+    #[test]
+    fn a_sidecar_that_nobody_ends_is_missed_when_the_report_is_silent() {
+        let mut story = born();
+        story.push((4 * SECOND, ended("app", 0)));
+        let report = json!({"pods": [{"pod": "demo-1-b", "hazards": []}]});
+        let scores = compare(&report, &history(story), 20 * SECOND);
+        let missed = scores.iter().find(|score| !score.is_right()).unwrap();
+        assert_eq!(missed.pod, "demo-1-a");
+        assert!(missed.truly.hazards.contains("sidecar-never-ended"));
+    }
+}
