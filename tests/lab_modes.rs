@@ -44,7 +44,6 @@ const DEPLOYMENTS: &[(&str, u32)] = &[
 const ROUNDS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "a round that is not the last is told")]
 async fn sidecars_end_as_the_recorded_ones_did_mode_by_mode() {
     let recordings: BTreeMap<&str, Recording> = DEPLOYMENTS
         .iter()

@@ -235,7 +235,6 @@ async fn living(client: &kube::Client) -> Vec<(String, bool)> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started inside a lab by the test of the shapes"]
-#[expect(clippy::print_stdout, reason = "it tells the test what it saw")]
 async fn the_client_of_the_recordings() {
     let variable = |name: &str| std::env::var(name).expect(name);
     let target = variable("TARGET").parse().expect("an address");

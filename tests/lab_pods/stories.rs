@@ -136,11 +136,11 @@ impl Stories {
     }
 
     /// The stories of new pods, from their first word.
-    fn new(&self) -> Vec<&Story> {
+    fn of_new_pods(&self) -> Vec<&Story> {
         self.told("created", "endpoint ready")
     }
 
-    fn deleted(&self) -> Vec<&Story> {
+    fn of_deleted_pods(&self) -> Vec<&Story> {
         self.told("deleted", "gone")
     }
 
@@ -155,7 +155,7 @@ impl Stories {
             words.sort_unstable();
             words.into_iter().map(|(_, word)| word).collect()
         };
-        self.deleted().iter().map(order).collect()
+        self.of_deleted_pods().iter().map(order).collect()
     }
 
     /// In what these stories are unlike the recorded ones: the order of the changes, and the
@@ -168,8 +168,8 @@ impl Stories {
             .map(|order| format!("in the order {order:?}, recorded {orders:?}"))
             .collect();
         for (own, theirs, spans) in [
-            (self.new(), recorded.new(), BEGINNING),
-            (self.deleted(), recorded.deleted(), ENDING),
+            (self.of_new_pods(), recorded.of_new_pods(), BEGINNING),
+            (self.of_deleted_pods(), recorded.of_deleted_pods(), ENDING),
         ] {
             for [from, to] in spans {
                 let own = lengths(&own, from, to);

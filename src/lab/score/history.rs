@@ -7,6 +7,9 @@ use std::net::SocketAddrV4;
 /// Where a sidecar takes what comes to its pod.
 const INBOUND_PORT: u16 = 15_006;
 
+/// How long a killed Envoy may take from its last socket's end to its own, in nanoseconds.
+const TEARDOWN: i64 = 200_000_000;
+
 /// The truth, arranged by pod and by connection.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -72,6 +75,14 @@ impl PodHistory {
         self.listens
             .iter()
             .any(|(when, own, sockets)| *own == port && *when <= before && *sockets > 0)
+    }
+
+    /// When a port closed that was open not long before an instant. A big process takes its time
+    /// from the end of its sockets to the moment in which its parent learns of it.
+    fn closed(&self, port: u16, by: i64) -> Option<i64> {
+        let mut changes = self.listens.iter().filter(|(_, own, _)| *own == port);
+        let (at, _, sockets) = changes.next_back()?;
+        (*sockets == 0 && by - at <= TEARDOWN).then_some(*at)
     }
 
     /// The first end of the app at or after an instant.
@@ -168,7 +179,10 @@ impl History {
                 }
                 pod.codes.insert(container, code);
             }),
-            Fact::ProxyEnded { uid, .. } => self.change(&uid, |pod| pod.proxy_ends.push(t)),
+            Fact::ProxyEnded { uid, .. } => self.change(&uid, |pod| {
+                let end = pod.closed(INBOUND_PORT, t).unwrap_or(t);
+                pod.proxy_ends.push(end);
+            }),
             Fact::Answered { uid, id, code, .. } => {
                 self.change(&uid, |pod| {
                     pod.answered.insert(id, code);
