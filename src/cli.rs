@@ -65,6 +65,7 @@ fn log_to_stderr() {
         .with_writer(std::io::stderr)
         .log_internal_errors(false)
         .with_target(false)
+        .with_ansi(false)
         .without_time()
         .init();
 }

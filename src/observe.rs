@@ -185,13 +185,14 @@ impl Observers {
         self.followers.open()
     }
 
-    /// From now on the lines that come are searched for request ids.
-    pub fn begin_marks(&self) {
-        self.followers.marks().begin();
+    /// From now on the lines that come are searched for request ids; access lines are understood in
+    /// this format too.
+    pub fn begin_marks(&self, format: Option<&str>) {
+        self.followers.marks().begin(format);
     }
 
     /// How many of these request ids the lines of a container have named since then.
-    pub fn marks_found(&self, container: &str, ids: &[String]) -> usize {
+    pub fn marks_found(&self, container: &str, ids: &[String]) -> logs::Found {
         self.followers.marks().found(container, ids)
     }
 

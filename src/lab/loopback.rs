@@ -24,6 +24,29 @@ pub(crate) fn service_address(number: u16) -> Ipv4Addr {
     Ipv4Addr::new(127, 96, high, low)
 }
 
+/// By how much a Service's port is moved where it may not be listened on: 80 becomes 8080.
+pub(crate) const MOVED_BY: u16 = 8_000;
+
+/// Ports below this need a right that a plain user, or a container without capabilities, lacks.
+const PRIVILEGED: u16 = 1_024;
+
+/// The port of a Service in loopback mode: its own, where this process may listen there.
+pub(crate) fn service_port(port: u16) -> u16 {
+    if port < PRIVILEGED && !may_listen(port) {
+        port + MOVED_BY
+    } else {
+        port
+    }
+}
+
+/// Whether the kernel lets this process listen on a port.
+pub(crate) fn may_listen(port: u16) -> bool {
+    let attempt = std::net::TcpListener::bind((service_address(0), port));
+    attempt
+        .err()
+        .is_none_or(|error| error.kind() != io::ErrorKind::PermissionDenied)
+}
+
 type Endpoints = Arc<RwLock<Vec<SocketAddrV4>>>;
 
 /// The relays of all Services.

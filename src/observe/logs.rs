@@ -7,6 +7,7 @@
 //! lines their meaning, later, from the record.
 
 mod follow;
+mod lag;
 mod marks;
 pub mod parse;
 mod resume;
@@ -16,6 +17,7 @@ use crate::evidence::EventSink;
 use follow::Follower;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
+pub use marks::Found;
 use marks::Marks;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -35,6 +37,8 @@ struct Follow {
     pod: String,
     open: bool,
     done: bool,
+    /// Lines come faster than they are read.
+    behind: bool,
 }
 
 impl Followers {
@@ -57,6 +61,7 @@ impl Followers {
             pod: pod.name.clone(),
             open: false,
             done: false,
+            behind: false,
         };
         inner.insert(key, follow);
         true
@@ -77,13 +82,15 @@ impl Followers {
         &self.marks
     }
 
-    /// The containers of ending pods whose log has not been read to its end.
+    /// The containers of ending pods whose log has not been read to its end, and those whose lines
+    /// come faster than they are read.
     pub(super) fn unfinished(&self, book: &PodBook) -> Vec<String> {
         let inner = self.inner.lock().expect("nothing panics in between");
         inner
             .iter()
             .filter(|((uid, _), follow)| {
-                !follow.done && book.get(uid).is_some_and(|pod| pod.terminating)
+                let ending = || book.get(uid).is_some_and(|pod| pod.terminating);
+                !follow.done && (follow.behind || ending())
             })
             .map(|((_, container), follow)| format!("{}/{container}", follow.pod))
             .collect()

@@ -6,8 +6,10 @@
     reason = "a test that cannot set up its cluster has failed, and the panic says where"
 )]
 
+mod api_faults;
 mod clock_step;
 mod disk;
+mod flood;
 mod lease;
 mod limits;
 mod node;

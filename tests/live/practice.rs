@@ -2,7 +2,6 @@
 //! server of this process behind its Service, and logs that a test writes.
 
 use crate::node::{Node, running};
-use futures::StreamExt;
 use lastwatch::cluster::rights::RIGHTS;
 use lastwatch::lab::api::{Api, LogRequest, LogSource, LogStream, Server, User};
 use lastwatch::lab::controllers;
@@ -33,20 +32,34 @@ impl Logs {
     }
 }
 
+impl Logs {
+    /// Writes this many lines at once.
+    pub(crate) fn write_many(&self, count: usize, number: usize) {
+        let stamp = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.9fZ");
+        let line =
+            |index| format!("{stamp} flood {number} {index}: a line of a usual length, or so\n");
+        self.0
+            .send_modify(|lines| lines.extend((0..count).map(line)));
+    }
+}
+
 impl LogSource for Logs {
     fn open(&self, request: LogRequest) -> Result<LogStream, Status> {
         let since = request.since_time.map(|since| since.to_string());
         let lines = self.0.subscribe();
-        let stream = futures::stream::unfold((lines, 0), |(mut lines, sent)| async move {
-            let fresh = lines.wait_for(|all| all.len() > sent).await.ok()?.clone();
-            let count = fresh.len();
-            Some((fresh[sent..].to_vec(), (lines, count)))
+        let stream = futures::stream::unfold((lines, 0), move |(mut lines, sent)| {
+            let since = since.clone();
+            async move {
+                let all = lines.wait_for(|all| all.len() > sent).await.ok()?;
+                let wanted =
+                    |line: &&String| since.as_ref().is_none_or(|since| line[..19] >= since[..19]);
+                let fresh = all[sent..].iter().filter(wanted).cloned();
+                let (fresh, count) = (fresh.collect::<String>(), all.len());
+                drop(all);
+                Some((Ok(fresh.into_bytes().into()), (lines, count)))
+            }
         });
-        let wanted =
-            move |line: &String| since.as_ref().is_none_or(|since| line[..19] >= since[..19]);
-        let lines = stream.flat_map(futures::stream::iter);
-        let kept = lines.filter(move |line| std::future::ready(wanted(line)));
-        Ok(Box::pin(kept.map(|line| Ok(line.into_bytes().into()))))
+        Ok(Box::pin(stream))
     }
 }
 

@@ -1,6 +1,7 @@
 //! How do manifests become objects of a lab, and when is what they ask for there?
 
 use crate::lab::loopback;
+use crate::lab::node::LogBook;
 use crate::lab::store::object::{is_ready, items, name, namespace, text, uid};
 use crate::lab::store::{RESOURCES, Store};
 use crate::lab::truth::{Fact, Record};
@@ -54,6 +55,8 @@ pub(super) enum ApplyError {
     },
     #[error("what the manifests ask for is not there")]
     NotReady(#[source] WaitTimeout),
+    #[error("a container of what the manifests ask for ends again and again: {0}")]
+    Crashing(String),
 }
 
 /// The pod that a harness runs in when it is to send from inside the cluster.
@@ -78,7 +81,7 @@ pub(super) fn client(store: &Store, meshed: bool) -> Result<(), ApplyError> {
 }
 
 /// Creates every object of a file of manifests. Where pods have no network of their own, Services
-/// get addresses of this machine.
+/// get addresses of this machine, and ports on which it lets us listen.
 pub(super) fn apply(store: &Store, path: &Path, isolated: bool) -> Result<(), ApplyError> {
     let shown = path.display().to_string();
     let file = fs::read_to_string(path).map_err(|source| ApplyError::Read {
@@ -101,7 +104,17 @@ pub(super) fn apply(store: &Store, path: &Path, isolated: bool) -> Result<(), Ap
 }
 
 fn address(store: &Store, object: &mut Value) {
-    if object["kind"] == "Service" && object["spec"]["clusterIP"].is_null() {
+    if object["kind"] != "Service" {
+        return;
+    }
+    let ports = object["spec"]["ports"].as_array_mut();
+    for port in ports.into_iter().flatten() {
+        let number = port["port"].as_u64();
+        if let Some(number) = number.and_then(|number| u16::try_from(number).ok()) {
+            port["port"] = loopback::service_port(number).into();
+        }
+    }
+    if object["spec"]["clusterIP"].is_null() {
         let (_, services) = store.list("services", None);
         let number = u16::try_from(services.len()).unwrap_or(u16::MAX);
         let address = loopback::service_address(number);
@@ -138,15 +151,21 @@ fn create(store: &Store, path: &str, object: Value) -> Result<(), ApplyError> {
 
 /// Waits until every Deployment is available and every Service with ready endpoints is reached
 /// through the service proxy.
-pub(super) async fn wait_ready(store: &Arc<Store>) -> Result<(), ApplyError> {
+pub(super) async fn wait_ready(store: &Arc<Store>, logs: &LogBook) -> Result<(), ApplyError> {
     let every = Duration::from_millis(100);
-    wait_until("the workloads are available", PATIENCE, every, || async {
-        unavailable(store)
-            .or_else(|| no_client(store))
-            .map_or(Ok(()), Err)
+    let crashing = wait_until("the workloads are available", PATIENCE, every, || async {
+        let missing = unavailable(store, logs).or_else(|| no_client(store));
+        match (missing, crashing(store, logs)) {
+            (None, _) => Ok(None),
+            (Some(_), Some(crashing)) => Ok(Some(crashing)),
+            (Some(missing), None) => Err(missing),
+        }
     })
     .await
     .map_err(ApplyError::NotReady)?;
+    if let Some(crashing) = crashing {
+        return Err(ApplyError::Crashing(crashing));
+    }
     for (service, address) in reachable(store) {
         let what = format!("service `{service}` answers");
         wait_until(&what, PATIENCE, every, || async {
@@ -210,8 +229,41 @@ fn closed_port(store: &Store, truth: &str) -> Option<String> {
         .map(|(pod, port)| format!("nobody listens on port {port} of pod `{}`", name(pod)))
 }
 
+/// A container that was started so often will not come up any more.
+const STARTS: i64 = 3;
+
+/// The first container that ends again and again, and its last words.
+fn crashing(store: &Store, logs: &LogBook) -> Option<String> {
+    let (_, pods) = store.list("pods", None);
+    pods.iter().find_map(|pod| {
+        let crashing = container_statuses(pod).find(|status| {
+            status["restartCount"].as_i64() >= Some(STARTS - 1)
+                && status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        })?;
+        let container = text(&crashing["name"]);
+        let words = last_words(logs, pod, container);
+        Some(format!("`{container}` of pod `{}`{words}", name(pod)))
+    })
+}
+
+fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|field| items(&pod["status"][field]))
+}
+
+/// ` (its last line: ...)`, where a container has written any.
+fn last_words(logs: &LogBook, pod: &Value, container: &str) -> String {
+    let line = [false, true].into_iter().find_map(|previous| {
+        let log = logs.find(uid(pod), container, previous)?;
+        let (lines, _) = log.read(log.first(Some(1)));
+        lines.last().map(|line| line.text.clone())
+    });
+    line.map_or(String::new(), |line| format!(" (its last line: {line})"))
+}
+
 /// The first Deployment that lacks replicas, and what its pods say.
-fn unavailable(store: &Store) -> Option<String> {
+fn unavailable(store: &Store, logs: &LogBook) -> Option<String> {
     let (_, deployments) = store.list("deployments", None);
     deployments.iter().find_map(|deployment| {
         let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
@@ -226,7 +278,7 @@ fn unavailable(store: &Store) -> Option<String> {
             format!(
                 "deployment `{}` has {available} of {wanted} replicas; pods: {}",
                 name(deployment),
-                pods(store, namespace(deployment))
+                pods(store, logs, namespace(deployment))
             )
         })
     })
@@ -238,21 +290,20 @@ fn no_client(store: &Store) -> Option<String> {
     (!is_ready(&client)).then(|| format!("pod `{CLIENT}` is not ready"))
 }
 
-fn pods(store: &Store, place: &str) -> String {
+fn pods(store: &Store, logs: &LogBook, place: &str) -> String {
     let (_, pods) = store.list("pods", Some(place));
     let said: Vec<_> = pods
         .iter()
         .map(|pod| {
-            let waiting: Vec<_> = ["initContainerStatuses", "containerStatuses"]
-                .iter()
-                .flat_map(|field| items(&pod["status"][field]))
-                .map(|status| &status["state"]["waiting"])
-                .filter(|waiting| waiting.is_object())
-                .map(|waiting| {
+            let unready: Vec<_> = container_statuses(pod)
+                .filter(|status| status["ready"] != true && status["state"]["terminated"].is_null())
+                .map(|status| {
+                    let (container, waiting) = (text(&status["name"]), &status["state"]["waiting"]);
                     format!(
-                        " {} {}",
+                        " {container} {} {}{}",
                         text(&waiting["reason"]),
-                        text(&waiting["message"])
+                        text(&waiting["message"]),
+                        last_words(logs, pod, container)
                     )
                 })
                 .collect();
@@ -260,7 +311,7 @@ fn pods(store: &Store, place: &str) -> String {
                 "{} {}{}",
                 name(pod),
                 text(&pod["status"]["phase"]),
-                waiting.concat()
+                unready.concat()
             )
         })
         .collect();

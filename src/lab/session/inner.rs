@@ -114,7 +114,7 @@ async fn run(folder: &Path) -> Fallible<()> {
     }
     tokio::select! {
         ended = scope.join() => ended?,
-        result = set_up(&store, &order, folder) => {
+        result = set_up(&store, &logs, &order, folder) => {
             let client = result?;
             tell(&News::Ready { client });
             scope.join().await?;
@@ -132,14 +132,19 @@ fn failing<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
 }
 
 /// Applies the manifests; gives the first process of the client's pod, if there is one.
-async fn set_up(store: &Arc<Store>, order: &LabOrder, folder: &Path) -> Fallible<Option<i32>> {
+async fn set_up(
+    store: &Arc<Store>,
+    logs: &LogBook,
+    order: &LabOrder,
+    folder: &Path,
+) -> Fallible<Option<i32>> {
     if order.client {
         apply::client(store, order.meshed_client)?;
     }
     for manifest in &order.plan.manifests {
         apply::apply(store, manifest, order.isolated)?;
     }
-    apply::wait_ready(store).await?;
+    apply::wait_ready(store, logs).await?;
     if order.isolated {
         apply::wait_listening(store, &folder.join("truth.jsonl")).await;
         name_services(store, folder)?;

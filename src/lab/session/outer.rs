@@ -3,6 +3,7 @@
 use super::place::Place;
 use super::{LabOrder, News, relay};
 use crate::lab::api::kubeconfig;
+use crate::lab::loopback;
 use crate::lab::mesh;
 use crate::lab::net::{NODES, node_short_name};
 use crate::lab::node::program;
@@ -110,10 +111,20 @@ impl Mode {
         let Self::Loopback(why) = self else {
             return None;
         };
+        let moved = if loopback::may_listen(80) {
+            String::new()
+        } else {
+            format!(
+                "\nports below 1024 may not be listened on here, so a Service's port 80 is {}: \
+                 scenarios that name its port (`port: http`) find it",
+                80 + loopback::MOVED_BY
+            )
+        };
         Some(format!(
             "warning: the lab runs in loopback mode: {why}\n\
-             what this mode cannot show: a connection that a pod refuses arrives as a reset, nothing \
-             that is sent to a pod that is gone vanishes, and no pod has a sidecar"
+             what this mode cannot show: a connection that a pod refuses arrives as a reset (so \
+             `endpoint-propagation` is taken for `in-flight-cut`), nothing that is sent to a pod that \
+             is gone vanishes, and no pod has a sidecar{moved}"
         ))
     }
 }

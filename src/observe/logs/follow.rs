@@ -1,6 +1,7 @@
 //! How is the log of one container followed through breaks, restarts and its end?
 
 use super::Followers;
+use super::lag::Lag;
 use super::parse::{KubeletError, kubelet_error};
 use super::resume::{Resume, Seen};
 use crate::evidence::{Blindness, EventKind, EventSink, LogLine, LogNotice, RunOffset, Source};
@@ -40,6 +41,7 @@ pub(super) struct Follower {
     broken: Option<(RunOffset, String)>,
     /// The last stream ended in good order.
     clean: bool,
+    lag: Lag,
 }
 
 /// How an open stream ended.
@@ -85,6 +87,7 @@ impl Follower {
             instance: found.map_or(0, |found| found.instance),
             broken: None,
             clean: false,
+            lag: Lag::default(),
         }
     }
 
@@ -96,6 +99,15 @@ impl Follower {
         };
         if let Some((from, reason)) = self.broken.take() {
             self.blind(Some(from), None, reason);
+        } else if let Some(late) = self.lag.behind().filter(|_| cancelled) {
+            let from = self.sink.clock().now() - late;
+            let reason = format!(
+                "its lines came faster than they could be read: at the end of the run the reader \
+                 was {:.1} s behind",
+                late.as_secs_f64()
+            );
+            self.blind(Some(from), None, reason);
+            self.notice("ended", "the run is over");
         } else if cancelled {
             let ending = self.state().is_none_or(|(pod, _)| pod.terminating);
             if ending {
@@ -186,10 +198,24 @@ impl Follower {
             self.mended(seen);
             if seen != Seen::Before {
                 new += 1;
+                self.measure(&line);
                 self.followers.marks().look(&self.container, &line.text);
                 let raw = text.trim_end_matches(['\n', '\r']).to_owned();
                 self.sink.line(&self.pod, &self.container, raw).await;
             }
+        }
+    }
+
+    fn measure(&mut self, line: &LogLine) {
+        let Some(stamp) = line.stamp else {
+            return;
+        };
+        let before = self.lag.behind().is_some();
+        self.lag.read(stamp, self.sink.clock().now().0);
+        let behind = self.lag.behind().is_some();
+        if behind != before {
+            self.followers
+                .update(&self.uid, &self.container, |follow| follow.behind = behind);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Are requests that we sent found again in the logs (design 6, self-proof)?
 
+use super::parse::{IstioLine, Reader, TextFormat};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +23,36 @@ const MOST: usize = 100_000;
 pub(in crate::observe) struct Marks {
     looking: Arc<AtomicBool>,
     /// By container.
-    named: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
+    read: Arc<Mutex<BTreeMap<String, Read>>>,
+    /// A TEXT format of the mesh's own.
+    format: Arc<Mutex<Option<TextFormat>>>,
+}
+
+/// What the lines of a container have told.
+#[derive(Debug, Default)]
+struct Read {
+    lines: usize,
+    named: BTreeSet<String>,
+    /// Of these, the ones in access lines whose format is known.
+    understood: BTreeSet<String>,
+}
+
+/// How requests were found in the lines of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Lines that came.
+    pub lines: usize,
+    /// Requests that some line named.
+    pub named: usize,
+    /// Of these, the ones named by an access line whose format is known.
+    pub understood: usize,
 }
 
 impl Marks {
-    /// Reads every line from now on.
-    pub(in crate::observe) fn begin(&self) {
+    /// Reads every line from now on, access lines also in this format.
+    pub(in crate::observe) fn begin(&self, format: Option<&str>) {
+        let format = format.and_then(|format| TextFormat::new(format).ok());
+        *self.format.lock().expect("nothing panics in between") = format;
         self.looking.store(true, Ordering::Relaxed);
     }
 
@@ -42,27 +67,45 @@ impl Marks {
         if !self.looking.load(Ordering::Relaxed) {
             return;
         }
-        let mut named = self.lock();
-        let ids = named.entry(container.to_owned()).or_default();
-        for tail in TAIL.find_iter(text) {
-            if ids.len() < MOST {
-                ids.insert(tail.as_str().to_owned());
+        let tails: Vec<&str> = TAIL.find_iter(text).map(|tail| tail.as_str()).collect();
+        let known = !tails.is_empty() && self.is_access_line(text);
+        let mut read = self.lock();
+        let read = read.entry(container.to_owned()).or_default();
+        read.lines += 1;
+        for tail in tails {
+            if read.named.len() < MOST {
+                read.named.insert(tail.to_owned());
+            }
+            if known && read.understood.len() < MOST {
+                read.understood.insert(tail.to_owned());
             }
         }
     }
 
-    /// How many of these ids the lines of a container have named.
-    pub(in crate::observe) fn found(&self, container: &str, ids: &[String]) -> usize {
-        let named = self.lock();
-        let Some(named) = named.get(container) else {
-            return 0;
-        };
-        let tails = ids.iter().filter_map(|id| id.get(UNALTERED..));
-        tails.filter(|tail| named.contains(*tail)).count()
+    fn is_access_line(&self, text: &str) -> bool {
+        let format = self.format.lock().expect("nothing panics in between");
+        let mut reader = Reader::new(format.clone());
+        matches!(reader.read(text).line, IstioLine::Access(_))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, BTreeSet<String>>> {
-        self.named.lock().expect("nothing panics in between")
+    /// How many of these ids the lines of a container have named.
+    pub(in crate::observe) fn found(&self, container: &str, ids: &[String]) -> Found {
+        let read = self.lock();
+        let Some(read) = read.get(container) else {
+            return Found::default();
+        };
+        let tails = || ids.iter().filter_map(|id| id.get(UNALTERED..));
+        Found {
+            lines: read.lines,
+            named: tails().filter(|tail| read.named.contains(*tail)).count(),
+            understood: tails()
+                .filter(|tail| read.understood.contains(*tail))
+                .count(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Read>> {
+        self.read.lock().expect("nothing panics in between")
     }
 }
 
@@ -76,18 +119,25 @@ mod tests {
         let line = "GET / 125a4afb-6f55-94ba-ad80-413f09f48a28 200";
         let marks = Marks::default();
         marks.look("istio-proxy", line);
-        marks.begin();
-        assert_eq!(marks.found("istio-proxy", &ids), 0);
+        marks.begin(None);
+        assert_eq!(marks.found("istio-proxy", &ids).named, 0);
         marks.look(
             "istio-proxy",
             "GET / 00000000-6f55-94ba-ad80-000000000000 200",
         );
-        assert_eq!(marks.found("istio-proxy", &ids), 0);
+        assert_eq!(marks.found("istio-proxy", &ids).named, 0);
         marks.look("istio-proxy", line);
         marks.look("istio-proxy", line);
-        assert_eq!(marks.found("istio-proxy", &ids), 1);
-        assert_eq!(marks.found("app", &ids), 0);
+        let found = marks.found("istio-proxy", &ids);
+        assert_eq!((found.lines, found.named, found.understood), (3, 1, 0));
+        assert_eq!(marks.found("app", &ids), Found::default());
         marks.end();
-        assert_eq!(marks.found("istio-proxy", &ids), 0);
+        marks.begin(Some(
+            "%REQ(:METHOD)% %REQ(:PATH)% %REQ(X-REQUEST-ID)% %RESPONSE_CODE%",
+        ));
+        marks.look("istio-proxy", line);
+        assert_eq!(marks.found("istio-proxy", &ids).understood, 1);
+        marks.end();
+        assert_eq!(marks.found("istio-proxy", &ids).named, 0);
     }
 }

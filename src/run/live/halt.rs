@@ -20,6 +20,8 @@ pub enum Halt {
         /// The limit.
         limit: u64,
     },
+    /// What the scenario needs to see cannot be seen, so nothing was disturbed.
+    Blind(String),
     /// The record could not be written any more.
     Unrecorded,
     /// Another run took the workload's Lease.
@@ -36,6 +38,10 @@ impl fmt::Display for Halt {
                 f,
                 "{failed} requests have failed, more than `abortAfterFailed` allows ({limit})"
             ),
+            Self::Blind(what) => write!(
+                f,
+                "nothing was disturbed, since it could not be seen what that does: {what}"
+            ),
             Self::Unrecorded => f.write_str("the record could not be written any more"),
             Self::LockLost(why) => write!(f, "the workload's Lease was lost: {why}"),
             Self::Panicked(words) => write!(f, "a part of this program panicked: {words}"),
@@ -47,7 +53,9 @@ impl Halt {
     /// What the record keeps, where the harness itself is to blame.
     fn fault(&self) -> Option<String> {
         match self {
-            Self::Interrupted | Self::TooManyFailed { .. } | Self::Unrecorded => None,
+            Self::Interrupted | Self::TooManyFailed { .. } | Self::Blind(_) | Self::Unrecorded => {
+                None
+            }
             Self::LockLost(_) => Some(format!("lease-lost: {self}")),
             Self::Panicked(_) => Some(format!("panic: {self}")),
         }

@@ -5,7 +5,7 @@
 //! clock is bounded. What fails here is a fault in the record, which makes the run INCONCLUSIVE.
 
 use super::error::Obstacle;
-use crate::evidence::{EventKind, EventSink, Harness, Source};
+use crate::evidence::{Blindness, EventKind, EventSink, Harness, Source};
 use crate::load::{self, LoadConfig, LoadTarget, Marked};
 use crate::observe::Observers;
 use crate::scenario::Plan;
@@ -29,6 +29,9 @@ const STREAMS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Timed calls without which the API server's clock is not bounded.
 const TIMED_CALLS: u64 = 20;
+
+/// How the fault of marked requests that were not found begins.
+const MARKS_FAULT: &str = "marked-requests";
 
 /// The container whose log names every request.
 const SIDECAR: &str = "istio-proxy";
@@ -125,18 +128,23 @@ async fn marked(
     observers: &Observers,
     sink: &EventSink,
 ) -> Result<Option<String>, Obstacle> {
-    observers.begin_marks();
+    observers.begin_marks(plan.observe.access_log_format.as_deref());
     let marked = load::send_marked(config, sink.clock(), MARKED).await?;
     if !marked.is_empty() && marked.iter().all(|one| one.status.is_none()) {
         let last = format!("none of {MARKED} requests was answered");
         return Err(no_answer(&config.target, plan.target.url.is_some(), last));
     }
-    let fault = found(plan, observers, &marked).await;
+    let fault = found(plan, observers, &marked, sink).await;
     observers.end_marks();
     Ok(fault)
 }
 
-async fn found(plan: &Plan, observers: &Observers, marked: &[Marked]) -> Option<String> {
+async fn found(
+    plan: &Plan,
+    observers: &Observers,
+    marked: &[Marked],
+    sink: &EventSink,
+) -> Option<String> {
     let answered: Vec<&Marked> = marked.iter().filter(|one| one.status.is_some()).collect();
     let sidecar = plan.observe.logs.iter().any(|name| name == SIDECAR)
         && observers.book().all().iter().any(|pod| pod.sidecar);
@@ -149,19 +157,49 @@ async fn found(plan: &Plan, observers: &Observers, marked: &[Marked]) -> Option<
         LINES_PATIENCE,
         Duration::from_millis(100),
         || async {
-            match observers.marks_found(SIDECAR, &ids) {
+            match observers.marks_found(SIDECAR, &ids).named {
                 found if found >= ids.len() => Ok(()),
                 found => Err(found.to_string()),
             }
         },
     );
-    let error = waited.await.err()?;
+    let waited = waited.await;
+    let found = observers.marks_found(SIDECAR, &ids);
+    if waited.is_ok() {
+        if found.understood == 0 && !ids.is_empty() {
+            sink.now(Source::Run, EventKind::Blind(unknown_format()));
+        }
+        return None;
+    }
+    let (named, sent) = (found.named, ids.len());
+    let hint = if found.lines >= sent {
+        "lines did come: does its format name the request's id (`%REQ(X-REQUEST-ID)%`)?"
+    } else {
+        "is its access log switched on (`meshConfig.accessLogFile: /dev/stdout`, or a Telemetry \
+         resource with `accessLogging`)?"
+    };
     Some(format!(
-        "marked-requests: {} of {} were found in the logs of `{SIDECAR}`; \
-         is its access log switched on (`accessLogFile: /dev/stdout`)?",
-        error.last,
-        ids.len()
+        "{MARKS_FAULT}: {named} of {sent} were found in the logs of `{SIDECAR}`; {hint}"
     ))
+}
+
+/// The lines are there, and nobody can read them.
+fn unknown_format() -> Blindness {
+    let reason = "the access lines name the requests and are in no format that is known; \
+                  declare it with `spec.observe.accessLogFormat`";
+    tracing::warn!("access log: {reason}");
+    Blindness {
+        what: "access-log-format".to_owned(),
+        from: None,
+        to: None,
+        reason: reason.to_owned(),
+        uids: None,
+    }
+}
+
+/// Whether nothing that was sent can be found in a log that the scenario needs.
+pub(super) fn is_blind(fault: &str) -> bool {
+    fault.starts_with(&format!("{MARKS_FAULT}: 0 of"))
 }
 
 /// Enough of our calls carried the API server's time.

@@ -139,6 +139,10 @@ impl<'a> Stage<'a> {
         self.note("proving that failures would be seen");
         let observers = self.observers.as_ref().expect("just inserted");
         let faults = proof::prove(plan, &config, observers, self.sink).await?;
+        if let Some(fault) = faults.iter().find(|fault| proof::is_blind(fault)) {
+            self.halting.set(Halt::Blind(fault.clone()));
+            return Err(Stop::Halted);
+        }
         for fault in faults {
             tracing::warn!("{fault}");
         }

@@ -1,0 +1,106 @@
+//! Does the demo show its FAIL and its PASS where namespaces are not permitted, as in a plain
+//! container?
+//!
+//! The restrictions of one are imitated: no capability can be had, not even by root, and no user
+//! namespace may be made. Where namespaces are not permitted anyway, nothing has to be imitated.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// In a user namespace of its own, in which none may be made, without any capability.
+const CONTAINER: &str = "echo 0 > /proc/sys/user/max_user_namespaces && \
+    exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all -- \"$@\"";
+
+/// A command as it would run in a plain container.
+fn contained(words: &[&str]) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "true"]);
+    let permitted = unshare.output().is_ok_and(|output| output.status.success());
+    if !permitted {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        return command;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", CONTAINER, "sh"]);
+    command.args(words);
+    command
+}
+
+fn shown(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Runs a shipped scenario; gives its exit code, what was said and the report. A run whose only
+/// fault is that this machine had other things to do is run again.
+fn run(scenario: &str) -> (i32, String, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    for attempt in 1.. {
+        let out = folder.path().join(format!("run-{attempt}"));
+        let program = env!("CARGO_BIN_EXE_lastwatch");
+        let words = [
+            program,
+            "run",
+            scenario,
+            "--lab",
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        let output = contained(&words).output().unwrap();
+        let text = shown(&output);
+        let report = std::fs::read_to_string(out.join("report.json")).expect(&text);
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let reasons = report["reasons"].as_array().unwrap();
+        let slow = |why: &Value| why.to_string().contains("the harness sent too late");
+        let code = output.status.code().unwrap();
+        if attempt == 3 || code != 2 || !reasons.iter().all(slow) {
+            return (code, text, report);
+        }
+    }
+    unreachable!("the last attempt returns");
+}
+
+#[test]
+fn a_plain_container_refuses_namespaces() {
+    for words in [["unshare", "--user", "true"], ["unshare", "--net", "true"]] {
+        let output = contained(&words).output().unwrap();
+        assert!(!output.status.success(), "{words:?}: {}", shown(&output));
+    }
+}
+
+#[test]
+fn the_demo_fails_and_passes_in_a_plain_container_and_says_what_it_cannot_show() {
+    assert!(
+        Path::new("scenarios").is_dir(),
+        "tests run in the package's folder"
+    );
+    let (code, text, report) = run("scenarios/rolling-restart-no-prestop.yaml");
+    assert_eq!(code, 1, "{text}");
+    // Which cause comes first is one of the things that this mode cannot show.
+    let gates = report["gates"].as_array().unwrap();
+    let failed = gates
+        .iter()
+        .find(|gate| gate["name"] == "maxFailed")
+        .unwrap();
+    assert_eq!(failed["status"], "broken", "{text}");
+    for words in [
+        "the lab runs in loopback mode: failed to unshare namespaces",
+        "what this mode cannot show: a connection that a pod refuses arrives as a reset",
+        "`endpoint-propagation` is taken for `in-flight-cut`",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let (code, text, report) = run("scenarios/rolling-restart-graceful.yaml");
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(report["failures"], serde_json::json!([]), "{text}");
+    assert!(text.contains("what this mode cannot show"), "{text}");
+}
