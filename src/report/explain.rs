@@ -106,7 +106,9 @@ fn pod_story(timeline: &Timeline, findings: &Findings, pod: &PodFinding) -> Stor
         pod.hazards.join(", ")
     }];
     if let Some(lead) = pod.sidecar_lead_s {
-        claims.push(format!("  the sidecar ended {lead:+.1} s before the app"));
+        let order = if lead < 0.0 { "after" } else { "before" };
+        let lead = lead.abs();
+        claims.push(format!("  the sidecar ended {lead:.1} s {order} the app"));
     }
     if let Some(lost) = pod.outbound_failures {
         claims.push(format!(

@@ -15,6 +15,9 @@ const AFTER: i64 = 3_000_000_000;
 /// Lines of one log that are told at most: the nearest to the centre of the story.
 const MAX_LOG_LINES: usize = 20;
 
+/// So many lines of one shape after a first one are told as one.
+const FOLDED: usize = 3;
+
 /// One instant of a story.
 pub(super) struct Row {
     pub(super) at: Interval,
@@ -145,7 +148,7 @@ fn log_rows(
     log: &ContainerLog,
 ) -> Vec<Row> {
     let (lo, hi) = offset_bounds(timeline, findings, &log.pod);
-    let mut nearby: Vec<Row> = log
+    let told: Vec<Row> = log
         .lines
         .iter()
         .filter_map(|line| {
@@ -163,9 +166,41 @@ fn log_rows(
             })
         })
         .collect();
+    let mut nearby = fold(told);
     nearby.sort_by_key(|row| (row.at.lo.0 - focus.centre.0).abs());
     nearby.truncate(MAX_LOG_LINES);
     nearby
+}
+
+/// Of lines that follow each other and differ in numbers only, tells the first and how many more
+/// there are: an app that retries fills a log with them.
+fn fold(rows: Vec<Row>) -> Vec<Row> {
+    let shape = |row: &Row| row.text.replace(|c: char| c.is_ascii_digit(), "");
+    let mut kept: Vec<Row> = Vec::new();
+    let mut rows = rows.into_iter().peekable();
+    while let Some(first) = rows.next() {
+        let alike = shape(&first);
+        let mut rest = Vec::new();
+        while let Some(row) = rows.next_if(|row| shape(row) == alike) {
+            rest.push(row);
+        }
+        let (from, to) = (
+            rest.first().map(|row| row.at),
+            rest.last().map(|row| row.at),
+        );
+        let more = from.zip(to).filter(|_| rest.len() >= FOLDED);
+        let more = more.map(|(from, to)| Row {
+            at: Interval::between(from.lo, to.hi),
+            who: first.who.clone(),
+            text: format!("{} more lines like it", rest.len()),
+        });
+        kept.push(first);
+        match more {
+            Some(more) => kept.push(more),
+            None => kept.append(&mut rest),
+        }
+    }
+    kept
 }
 
 /// The line has the id, whatever Envoy made of its 15th character (facts 4.7).
@@ -203,6 +238,38 @@ fn offset_bounds(timeline: &Timeline, findings: &Findings, pod: &str) -> (i64, i
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_differ_in_numbers_only_are_told_as_one() {
+        let row = |second: i64, text: &str| Row {
+            at: Interval::point(RunOffset::from_millis(1_000 * second)),
+            who: "demo-1/app".to_owned(),
+            text: text.to_owned(),
+        };
+        let mut rows = vec![row(1, "received SIGTERM"), row(2, "bye 1"), row(3, "bye 2")];
+        rows.extend((4..9).map(|second| row(second, &format!("notify {second} failed"))));
+        let told: Vec<(i64, i64, String)> = fold(rows)
+            .into_iter()
+            .map(|row| {
+                (
+                    row.at.lo.0 / 1_000_000_000,
+                    row.at.hi.0 / 1_000_000_000,
+                    row.text,
+                )
+            })
+            .collect();
+        let expected = [
+            (1, 1, "received SIGTERM"),
+            (2, 2, "bye 1"),
+            (3, 3, "bye 2"),
+            (4, 4, "notify 4 failed"),
+            (5, 8, "4 more lines like it"),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(lo, hi, text)| (lo, hi, text.to_owned()))
+        );
+    }
 
     #[test]
     fn an_id_that_a_proxy_sampled_is_still_found() {
