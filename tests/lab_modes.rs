@@ -10,6 +10,8 @@
 
 #[path = "lab_modes/ending.rs"]
 mod ending;
+#[path = "lab/inside.rs"]
+mod inside;
 #[path = "lab_modes/practice.rs"]
 mod practice;
 #[path = "lab_modes/recorded.rs"]

@@ -8,6 +8,8 @@
 
 #[path = "lab_pods/client.rs"]
 mod client;
+#[path = "lab/inside.rs"]
+mod inside;
 #[path = "lab_pods/recorded.rs"]
 mod recorded;
 #[path = "lab_pods/shapes.rs"]
@@ -184,8 +186,7 @@ async fn rollout(up: &Up, client: &kube::Client, round: usize, target: &str, rat
     ];
     let mut words = vec![program];
     words.extend(ignored);
-    let mut load = up
-        .inside(&words)
+    let mut load = inside::inside(up, &words)
         .env("TARGET", target)
         .env("RATE", rate.to_string())
         .stdin(Stdio::piped())

@@ -16,10 +16,12 @@ mod kubelet;
 mod logs;
 mod probe;
 mod process;
+mod root;
 mod serve_logs;
 mod shim;
 mod slot;
 mod status;
+mod volumes;
 mod worker;
 
 pub(crate) use clock::NodeClock;
@@ -30,3 +32,4 @@ pub(crate) use kubelet::run;
 pub(crate) use logs::LogBook;
 pub(crate) use process::program;
 pub(crate) use shim::main as shim_main;
+pub(crate) use volumes::ApiAccess;

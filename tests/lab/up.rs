@@ -75,12 +75,4 @@ impl Up {
         let config = kube::Config::from_custom_kubeconfig(config, &options).await;
         kube::Client::try_from(config.expect("a config")).expect("a client")
     }
-
-    /// A command that will run in the lab's network, as a program on the first node.
-    pub(crate) fn inside(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.args(["lab", "exec", "--lab"]).arg(self.folder());
-        command.arg("--").args(words).stdin(Stdio::null());
-        command
-    }
 }

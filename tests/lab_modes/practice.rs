@@ -1,6 +1,7 @@
 //! A lab with one workload for each mode, and how its pods end.
 
 use super::ending::{Ending, Line};
+use super::inside::inside;
 use super::up::Up;
 use futures::{AsyncReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -105,9 +106,7 @@ impl Practice {
              echo sent
              cat <&3"
         );
-        let mut child = self
-            .up
-            .inside(&["bash", "-c", &script])
+        let mut child = inside(&self.up, &["bash", "-c", &script])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program runs");

@@ -3,10 +3,12 @@
 use crate::lab::store::object::{items, text};
 use crate::lab::truth::VARIABLES;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::path::Path;
 
-/// The image that is this program's own test app.
+/// The images that are this program: its test app, and the program itself.
 const LAB_APP: &str = "lastwatch/lab-app";
+const PROGRAM: &str = "lastwatch/lastwatch";
 
 /// What a container's environment can refer to.
 #[derive(Clone, Debug)]
@@ -18,19 +20,23 @@ pub(crate) struct Facts<'a> {
     pub(crate) bin: &'a Path,
     /// Nanoseconds by which the node's clock is ahead.
     pub(crate) skew: i128,
+    /// Where the API server is.
+    pub(crate) api: SocketAddr,
     /// Where the lab's truth is.
     pub(crate) truth: &'a Path,
     /// Pods share a network: each listens on its own address only.
     pub(crate) own_address_only: bool,
 }
 
-/// Whether the image is the built-in test app.
-pub(crate) fn is_lab_app(image: &str) -> bool {
+/// What an image of this program's own starts.
+fn entry(image: &str) -> Option<&'static [&'static str]> {
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
-    image == LAB_APP
-        || image
-            .strip_prefix(LAB_APP)
-            .is_some_and(|tag| tag.starts_with(':'))
+    let name = image.split_once(':').map_or(image, |(name, _)| name);
+    match name {
+        LAB_APP => Some(&["lastwatch", "lab", "app"]),
+        PROGRAM => Some(&["lastwatch"]),
+        _ => None,
+    }
 }
 
 /// Program and arguments, or why there are none.
@@ -44,12 +50,12 @@ pub(crate) fn argv(container: &Value, env: &[(String, String)]) -> Result<Vec<St
     let mut argv = strings("command");
     if argv.is_empty() {
         let image = text(&container["image"]);
-        if !is_lab_app(image) {
-            return Err(format!(
+        let entry = entry(image).ok_or_else(|| {
+            format!(
                 "the lab has no image `{image}`: set `command` to a program of this machine, or use `{LAB_APP}`"
-            ));
-        }
-        argv = ["lastwatch", "lab", "app"].map(str::to_owned).to_vec();
+            )
+        })?;
+        argv = entry.iter().map(|word| (*word).to_owned()).collect();
     }
     argv.extend(strings("args"));
     Ok(argv)
@@ -78,6 +84,16 @@ pub(crate) fn environment(
     ];
     let names = VARIABLES.map(str::to_owned);
     env.extend(names.into_iter().zip(whose));
+    for (name, value) in [
+        ("KUBERNETES_SERVICE_HOST", facts.api.ip().to_string()),
+        ("KUBERNETES_SERVICE_PORT", facts.api.port().to_string()),
+        (
+            "KUBERNETES_SERVICE_PORT_HTTPS",
+            facts.api.port().to_string(),
+        ),
+    ] {
+        env.push((name.to_owned(), value));
+    }
     if facts.own_address_only {
         env.push(("LAB_BIND".to_owned(), facts.pod_ip.to_owned()));
     }
@@ -156,6 +172,7 @@ mod tests {
             bin: Path::new("/lab/bin"),
             skew: 5,
             truth: Path::new("/lab/truth.jsonl"),
+            api: "172.18.0.2:6443".parse().unwrap(),
             own_address_only: false,
         };
         environment(container, &facts, |name, key| {
@@ -181,6 +198,8 @@ mod tests {
         assert_eq!(of("C"), "demo");
         assert_eq!(of("D"), "fast");
         assert!(of("PATH").starts_with("/lab/bin:"));
+        assert_eq!(of("KUBERNETES_SERVICE_HOST"), "172.18.0.2");
+        assert_eq!(of("KUBERNETES_SERVICE_PORT"), "6443");
     }
 
     #[test]
@@ -190,13 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_test_app_needs_no_command() {
+    fn only_images_of_this_program_need_no_command() {
         let argv =
             |image: &str, command: &[&str]| argv(&json!({"image": image, "command": command}), &[]);
         let app = ["lastwatch", "lab", "app"].map(str::to_owned);
         for image in ["lastwatch/lab-app", "docker.io/lastwatch/lab-app:v2"] {
             assert_eq!(argv(image, &[]).unwrap(), app);
         }
+        assert_eq!(
+            argv("lastwatch/lastwatch:0.1.0", &[]).unwrap(),
+            ["lastwatch"]
+        );
         assert_eq!(argv("nginx", &["sleep", "9"]).unwrap(), ["sleep", "9"]);
         assert!(
             argv("lastwatch/lab-application", &[])

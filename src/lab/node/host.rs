@@ -3,6 +3,7 @@
 use super::clock::NodeClock;
 use super::events::Recorder;
 use super::logs::LogBook;
+use super::volumes::ApiAccess;
 use crate::lab::net::{self, Fabric, PodNet};
 use crate::lab::store::Store;
 use crate::lab::store::object::{items, name, namespace, text, uid};
@@ -32,6 +33,7 @@ pub(crate) struct Host {
     pub(crate) truth: Truth,
     pub(crate) logs: LogBook,
     pub(crate) recorder: Recorder,
+    pub(crate) api: ApiAccess,
     /// The node's own folder.
     pub(crate) dir: PathBuf,
     /// The folder in which `lastwatch` is.
@@ -105,6 +107,18 @@ impl Host {
     /// Where a pod's `/etc/hosts` is.
     pub(crate) fn hosts_file(&self, pod: &Value) -> PathBuf {
         self.dir.join(format!("hosts-{}", uid(pod)))
+    }
+
+    /// Where a pod's volumes are.
+    pub(crate) fn volumes(&self, pod: &Value) -> PathBuf {
+        self.dir.join(format!("volumes-{}", uid(pod)))
+    }
+
+    /// Takes away what a pod has left.
+    pub(crate) fn clean_up(&self, pod: &Value) {
+        // What cannot be removed goes with the lab's own folder.
+        let _ = std::fs::remove_file(self.hosts_file(pod));
+        let _ = std::fs::remove_dir_all(self.volumes(pod));
     }
 
     /// Writes a pod's `/etc/hosts`: its `hostAliases`, itself, and the Services, since the lab has

@@ -4,6 +4,8 @@
 //! the container's namespaces, starts its first process as PID 1 of them, tells the lab its pid and
 //! then its end, and takes it down when the lab is gone. It does nothing else and has no runtime.
 
+use super::root;
+use super::volumes::Mount;
 use crate::lab::net;
 use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
@@ -31,6 +33,10 @@ pub(crate) struct ShimOrder {
     pub(crate) hostname: String,
     /// The file that is the container's `/etc/hosts`.
     pub(crate) hosts: PathBuf,
+    /// What it sees beside this machine's files.
+    pub(crate) mounts: Vec<Mount>,
+    /// An empty folder, for a root with these mounts.
+    pub(crate) scratch: PathBuf,
     /// In namespaces of its own. Without them the process gets SIGTERM ignored, which is what an
     /// unhandled SIGTERM does to a PID 1.
     pub(crate) isolated: bool,
@@ -117,6 +123,9 @@ fn start(order: &ShimOrder) -> Result<Child, String> {
         let bind = MsFlags::MS_BIND;
         let hosts = Some(order.hosts.as_path());
         mount(hosts, "/etc/hosts", None::<&str>, bind, None::<&str>).map_err(text)?;
+        if !order.mounts.is_empty() {
+            root::enter(&order.mounts, &order.scratch).map_err(text)?;
+        }
     }
     let Some((program, arguments)) = order.argv.split_first() else {
         return Err("no command specified".to_owned());

@@ -5,7 +5,7 @@ use super::{LabOrder, News, apply, relay};
 use crate::lab::api::{Api, Server, User};
 use crate::lab::mesh;
 use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES, node_short_name};
-use crate::lab::node::{self, Host, LogBook, Network, NodeClock, Recorder};
+use crate::lab::node::{self, ApiAccess, Host, LogBook, Network, NodeClock, Recorder};
 use crate::lab::proxy::{self, Dataplane};
 use crate::lab::store::Store;
 use crate::lab::truth::{self, Fact, Record, Truth};
@@ -76,9 +76,14 @@ async fn run(folder: &Path) -> Fallible<()> {
     } else {
         (Ipv4Addr::LOCALHOST, 0)
     };
-    let server = Server::bind(api, SocketAddr::new(IpAddr::V4(ip), port)).await?;
+    let server = Server::bind(Arc::clone(&api), SocketAddr::new(IpAddr::V4(ip), port)).await?;
     let address = server.address();
     let certificate = server.certificate();
+    let access = ApiAccess {
+        api,
+        address,
+        certificate: certificate.clone(),
+    };
     let stop = CancellationToken::new();
     let mut scope = Scope::new(&stop);
     let serving = stop.clone();
@@ -96,7 +101,7 @@ async fn run(folder: &Path) -> Fallible<()> {
         token,
         certificate,
     });
-    let bin = link_program(folder)?;
+    let bin = link_program(folder, order.isolated)?;
     let parts = Parts {
         order: &order,
         network: &network,
@@ -105,6 +110,7 @@ async fn run(folder: &Path) -> Fallible<()> {
         truth: &truth,
         folder,
         bin: &bin,
+        access: &access,
     };
     for index in 0..NODES.len() {
         parts.start_node(index, &mut scope)?;
@@ -206,6 +212,7 @@ struct Parts<'a> {
     truth: &'a Truth,
     folder: &'a Path,
     bin: &'a Path,
+    access: &'a ApiAccess,
 }
 
 impl Parts<'_> {
@@ -228,6 +235,7 @@ impl Parts<'_> {
             truth: self.truth.clone(),
             logs: self.logs.clone(),
             recorder: Recorder::new(Arc::clone(self.store), name, clock),
+            api: self.access.clone(),
             dir,
             bin: self.bin.to_owned(),
             relisted: Instant::now(),
@@ -279,10 +287,18 @@ impl Parts<'_> {
     }
 }
 
-/// A folder that can be put before `PATH`, in which this program is `lastwatch`.
-fn link_program(folder: &Path) -> io::Result<PathBuf> {
+/// A folder that can be put before `PATH`, in which this program is `lastwatch`. Bound there where
+/// that can be: what a container mounts may lie over the place where the program is.
+fn link_program(folder: &Path, isolated: bool) -> io::Result<PathBuf> {
     let bin = folder.join("bin");
     std::fs::create_dir(&bin)?;
-    std::os::unix::fs::symlink(node::program(), bin.join("lastwatch"))?;
+    let (program, link) = (node::program(), bin.join("lastwatch"));
+    if isolated {
+        std::fs::write(&link, "")?;
+        let bind = MsFlags::MS_BIND;
+        mount(Some(&program), &link, None::<&str>, bind, None::<&str>)?;
+    } else {
+        std::os::unix::fs::symlink(program, link)?;
+    }
     Ok(bin)
 }

@@ -61,7 +61,7 @@ impl Worker {
     async fn farewell(mut self) {
         while !self.seen.borrow_and_update().gone && self.seen.changed().await.is_ok() {}
         self.host.logs.forget(uid(&self.pod));
-        let _ = std::fs::remove_file(self.host.hosts_file(&self.pod));
+        self.host.clean_up(&self.pod);
     }
 
     /// Whole seconds; the kubelet knows no grace below one.

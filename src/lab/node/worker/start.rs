@@ -8,6 +8,7 @@ use crate::lab::node::process::{Output, Process, StartError};
 use crate::lab::node::shim::ShimOrder;
 use crate::lab::node::slot::Running;
 use crate::lab::node::status::{Finished, State};
+use crate::lab::node::volumes::Volumes;
 use crate::lab::store::object::{name, namespace, text, uid};
 use crate::lab::truth::{Fact, Listening, follow_listeners};
 use std::sync::Arc;
@@ -86,13 +87,28 @@ impl Worker {
             bin: &self.host.bin,
             skew: self.host.clock.skew_nanos(),
             truth: self.host.truth.path(),
+            api: self.host.api.address,
             own_address_only: !self.host.isolated(),
         };
         let place = Some(namespace(&self.pod));
+        let config_map = |map: &str| self.host.store.get("configmaps", place, map);
         let env = environment(spec, &facts, |map, key| {
-            let map = self.host.store.get("configmaps", place, map)?;
-            map["data"][key].as_str().map(str::to_owned)
+            config_map(map)?["data"][key].as_str().map(str::to_owned)
         })?;
+        let volumes = self.host.volumes(&self.pod);
+        let mounts = Volumes {
+            pod: &self.pod,
+            dir: &volumes,
+            access: &self.host.api,
+            config_map: &config_map,
+        };
+        let mounts = mounts.of(spec)?;
+        if !mounts.is_empty() && !self.host.isolated() {
+            return Err("volumes need namespaces, which are not permitted here".to_owned());
+        }
+        let scratch = volumes.join(".root");
+        std::fs::create_dir_all(&scratch)
+            .map_err(|error| format!("make {}: {error}", scratch.display()))?;
         let hosts = self.host.hosts_file(&self.pod);
         self.host
             .write_hosts(&self.pod, address)
@@ -103,6 +119,8 @@ impl Worker {
             cwd: spec["workingDir"].as_str().map(Into::into),
             hostname: name(&self.pod).to_owned(),
             hosts,
+            mounts,
+            scratch,
             isolated: self.host.isolated(),
         })
     }

@@ -1,0 +1,219 @@
+//! The Job of `manifests/cluster` runs in a lab as it would in a cluster: with its own service
+//! account and its rights, its scenario from a ConfigMap, and an exit code that is the verdict's.
+
+#![cfg(target_os = "linux")]
+
+#[path = "lab/up.rs"]
+mod up;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use lastwatch::task::wait_until;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use up::Up;
+
+const PATIENCE: Duration = Duration::from_secs(150);
+const EVERY: Duration = Duration::from_millis(100);
+
+/// The namespace of the manifests.
+const SPACE: &str = "lastwatch";
+
+fn documents(path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect(path);
+    let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+    let documents = documents.map(|document| document.expect("YAML"));
+    documents.filter(|document| !document.is_null()).collect()
+}
+
+/// A lab with what an administrator applies first, and the target.
+async fn start(target: &str) -> Option<Practice> {
+    let mut objects = Vec::new();
+    for file in ["namespace", "rbac", "nodes"] {
+        objects.extend(documents(&format!("manifests/cluster/{file}.yaml")));
+    }
+    let target = documents(target).into_iter().map(|mut object| {
+        object["metadata"]["namespace"] = json!(SPACE);
+        object
+    });
+    objects.extend(target);
+    let texts: Vec<_> = objects.iter().map(Value::to_string).collect();
+    let up = Up::start(&texts.join("\n---\n"), json!({}))?;
+    let client = up.client().await;
+    Some(Practice { _up: up, client })
+}
+
+struct Practice {
+    _up: Up,
+    client: kube::Client,
+}
+
+impl Practice {
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), SPACE)
+    }
+
+    /// Applies the Job with a scenario of these steps.
+    async fn run(&self, steps: Value) {
+        for mut object in documents("manifests/cluster/job.yaml") {
+            let path = match object["kind"].as_str() {
+                Some("ConfigMap") => {
+                    object["data"]["scenario.yaml"] = json!(scenario(&object, &steps));
+                    format!("/api/v1/namespaces/{SPACE}/configmaps")
+                }
+                _ => format!("/apis/batch/v1/namespaces/{SPACE}/jobs"),
+            };
+            let request = http::Request::post(path)
+                .header("content-type", "application/json")
+                .body(object.to_string().into_bytes())
+                .expect("a request");
+            let created: Result<Value, _> = self.client.request(request).await;
+            created.expect("it is created");
+        }
+    }
+
+    async fn read(&self, path: &str) -> Value {
+        let request = http::Request::get(path)
+            .body(Vec::new())
+            .expect("a request");
+        self.client.request(request).await.expect("an answer")
+    }
+
+    async fn replicas(&self) -> Value {
+        let path = format!("/apis/apps/v1/namespaces/{SPACE}/deployments/demo");
+        self.read(&path).await["spec"]["replicas"].clone()
+    }
+
+    /// The Job's pod.
+    async fn pod(&self) -> String {
+        let own = ListParams::default().labels("app=lastwatch");
+        wait_until("the Job's pod", PATIENCE, EVERY, || async {
+            let pods = self.pods().list(&own).await.expect("pods").items;
+            let name = pods.into_iter().find_map(|pod| pod.metadata.name);
+            name.ok_or_else(|| "there is none".to_owned())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The exit code of the run, when it has ended; and what it wrote.
+    async fn ended(&self, pod: &str) -> (i32, String) {
+        let code = wait_until("the run's end", PATIENCE, EVERY, || async {
+            let seen = self.pods().get(pod).await.expect("the pod");
+            let status = seen.status.unwrap_or_default();
+            let containers = status.container_statuses.unwrap_or_default();
+            let state = containers.into_iter().next().and_then(|own| own.state);
+            let ended = state.clone().and_then(|state| state.terminated);
+            ended
+                .map(|ended| ended.exit_code)
+                .ok_or(format!("{state:?}"))
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        // What a deleted pod has written goes with it.
+        let log = self.pods().logs(pod, &LogParams::default()).await;
+        (code, log.unwrap_or_default())
+    }
+}
+
+/// The ConfigMap's scenario, shorter and with other steps.
+fn scenario(map: &Value, steps: &Value) -> String {
+    let written = map["data"]["scenario.yaml"].as_str().expect("a scenario");
+    let mut scenario: Value = serde_yaml::from_str(written).expect("YAML");
+    let spec = &mut scenario["spec"];
+    spec["steps"] = steps.clone();
+    spec["gates"] = json!({"minExposure": 1});
+    spec["load"]["rate"] = json!("50/s");
+    spec["load"]["baseline"] = json!("2s");
+    spec["load"]["settle"] = json!("2s");
+    scenario.to_string()
+}
+
+/// A busy machine makes a run inconclusive, so the best of some shows the wanted verdict.
+const ROUNDS: usize = 3;
+
+/// What a harness says that did not get its share of the machine. Its figures are worth nothing
+/// then, but its exit code still is its verdict's.
+const TOO_BUSY: &str = "the harness sent too late";
+
+/// The exit code of a verdict.
+fn code_of(log: &str) -> i32 {
+    let verdicts = [("PASS ", 0), ("FAIL ", 1), ("INCONCLUSIVE ", 2)];
+    let told = verdicts.into_iter().find(|(word, _)| {
+        let mut lines = log.lines();
+        lines.any(|line| line.starts_with(word))
+    });
+    told.map(|(_, code)| code)
+        .unwrap_or_else(|| panic!("no verdict: {log}"))
+}
+
+/// Runs the Job against a target; gives its exit code, which is its verdict's, and what it wrote.
+async fn verdict(target: &str) -> Option<(i32, String)> {
+    let practice = start(target).await?;
+    practice.run(json!([{"rollingRestart": {}}])).await;
+    let pod = practice.pod().await;
+    let (ended, log) = practice.ended(&pod).await;
+    assert_eq!(ended, code_of(&log), "{target}: {log}");
+    let job = format!("/apis/batch/v1/namespaces/{SPACE}/jobs/lastwatch");
+    let wanted = if ended == 0 { "Complete" } else { "Failed" };
+    wait_until("the Job's end", PATIENCE, EVERY, || async {
+        let status = practice.read(&job).await["status"].clone();
+        let conditions = status["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        let told = conditions.any(|own| own["type"] == wanted && own["status"] == "True");
+        if told {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    Some((ended, log))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_ends_with_the_exit_code_of_its_verdict() {
+    for (target, wanted) in [
+        ("manifests/demo/graceful.yaml", 0),
+        ("manifests/demo/no-prestop.yaml", 1),
+    ] {
+        for round in 1..=ROUNDS {
+            let Some((code, log)) = verdict(target).await else {
+                return;
+            };
+            if code == wanted || round == ROUNDS && log.contains(TOO_BUSY) {
+                break;
+            }
+            assert!(log.contains(TOO_BUSY), "{target} ended with {code}: {log}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_deleted_in_mid_run_leaves_the_target_as_it_was() {
+    let Some(practice) = start("manifests/demo/graceful.yaml").await else {
+        return;
+    };
+    let before = practice.replicas().await;
+    practice
+        .run(json!([{"scale": {"to": 5}}, {"wait": "100s"}]))
+        .await;
+    let pod = practice.pod().await;
+    wait_until("the change", PATIENCE, EVERY, || async {
+        match practice.replicas().await {
+            Value::Number(now) if now.as_u64() == Some(5) => Ok(()),
+            now => Err(now.to_string()),
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    let jobs: Api<Job> = Api::namespaced(practice.client.clone(), SPACE);
+    let params = DeleteParams::background();
+    jobs.delete("lastwatch", &params).await.expect("deleted");
+    let (code, log) = practice.ended(&pod).await;
+    assert_eq!(code, 130, "{log}");
+    assert_eq!(practice.replicas().await, before, "{log}");
+}
