@@ -43,8 +43,8 @@ pub fn attribute(timeline: &Timeline) -> Findings {
         .iter()
         .map(|(clock, bound)| ClockBound {
             clock: clock.clone(),
-            lo: bound.lo,
-            hi: bound.hi,
+            lo: bound.at_least(),
+            hi: bound.at_most(),
             method: bound.method.clone(),
             unreliable: bound.unreliable,
         })

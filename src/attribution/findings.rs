@@ -192,10 +192,10 @@ pub enum Missing {
 pub struct ClockBound {
     /// The clock.
     pub clock: Clock,
-    /// At least.
-    pub lo: i64,
-    /// At most.
-    pub hi: i64,
+    /// At least; `None`: nothing bounds this side.
+    pub lo: Option<i64>,
+    /// At most; `None`: nothing bounds this side.
+    pub hi: Option<i64>,
     /// What bounded it.
     pub method: String,
     /// The bounds contradicted each other: stamps of this clock are not used.

@@ -67,6 +67,18 @@ pub struct OffsetBound {
     pub strict: bool,
 }
 
+impl OffsetBound {
+    /// The lower side, where something bounds it.
+    pub fn at_least(&self) -> Option<i64> {
+        (self.lo > -UNBOUNDED).then_some(self.lo)
+    }
+
+    /// The upper side, where something bounds it.
+    pub fn at_most(&self) -> Option<i64> {
+        (self.hi < UNBOUNDED).then_some(self.hi)
+    }
+}
+
 /// The offsets of all clocks of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClockOffsets {
@@ -416,6 +428,7 @@ mod tests {
             (bound.lo, bound.hi, bound.unreliable),
             (-3, UNBOUNDED, false)
         );
+        assert_eq!((bound.at_least(), bound.at_most()), (Some(-3), None));
     }
 
     #[test]

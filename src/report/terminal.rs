@@ -245,15 +245,33 @@ fn write_exposure(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
+/// By how much a clock is ahead; a side that nothing bounds is said, not made up.
+fn ahead(lo: Option<i64>, hi: Option<i64>) -> String {
+    let seconds = |nanos: i64| format!("{:+.3} s", nanos as f64 / 1e9);
+    match (lo, hi) {
+        (Some(lo), Some(hi)) => {
+            format!("{} to {} ahead of the harness", seconds(lo), seconds(hi))
+        }
+        (Some(lo), None) => format!(
+            "at least {} ahead of the harness; nothing bounds how much more",
+            seconds(lo)
+        ),
+        (None, Some(hi)) => format!(
+            "at most {} ahead of the harness; nothing bounds how much less",
+            seconds(hi)
+        ),
+        (None, None) => "nothing bounds its offset from the harness".to_owned(),
+    }
+}
+
 fn write_sight(out: &mut String, report: &Report) -> std::fmt::Result {
     for clock in &report.clocks {
         let trust = if clock.unreliable { ", unreliable" } else { "" };
         writeln!(
             out,
-            "clock     {}: {:+.3} s to {:+.3} s ahead of the harness ({}{trust})",
+            "clock     {}: {} ({}{trust})",
             clock.clock,
-            clock.lo as f64 / 1e9,
-            clock.hi as f64 / 1e9,
+            ahead(clock.lo, clock.hi),
             clock.method
         )?;
     }
@@ -272,4 +290,21 @@ fn write_sight(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "masked    not measured: {hint}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ahead;
+
+    #[test]
+    fn a_clock_that_a_lease_bounds_on_one_side_has_no_figure_on_the_other() {
+        assert_eq!(
+            ahead(Some(-12_000_000), None),
+            "at least -0.012 s ahead of the harness; nothing bounds how much more"
+        );
+        assert_eq!(
+            ahead(Some(-1_000_000), Some(4_000_000)),
+            "-0.001 s to +0.004 s ahead of the harness"
+        );
+    }
 }

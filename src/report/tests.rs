@@ -157,8 +157,8 @@ fn findings() -> Findings {
         }],
         clocks: vec![ClockBound {
             clock: Clock::Node("node1".into()),
-            lo: -1_000_000,
-            hi: 4_000_000,
+            lo: Some(-1_000_000),
+            hi: Some(4_000_000),
             method: "lease and causality".into(),
             unreliable: false,
         }],

@@ -215,7 +215,8 @@ fn names(line: &str, id: &str) -> bool {
     })
 }
 
-/// How far the clock of the pod's node is ahead of the harness's, at least and at most.
+/// How far the clock of the pod's node is ahead of the harness's, at least and at most. A side that
+/// nothing bounds is taken to be as the other one: lines are shown near their instant, not everywhere.
 fn offset_bounds(timeline: &Timeline, findings: &Findings, pod: &str) -> (i64, i64) {
     let node = timeline.events.iter().find_map(|event| match &event.kind {
         EventKind::Object {
@@ -232,7 +233,10 @@ fn offset_bounds(timeline: &Timeline, findings: &Findings, pod: &str) -> (i64, i
         .clocks
         .iter()
         .find(|bound| Some(&bound.clock) == clock.as_ref() && !bound.unreliable)
-        .map_or((0, 0), |bound| (bound.lo, bound.hi))
+        .map_or((0, 0), |bound| {
+            let known = bound.lo.or(bound.hi).unwrap_or(0);
+            (bound.lo.unwrap_or(known), bound.hi.unwrap_or(known))
+        })
 }
 
 #[cfg(test)]
