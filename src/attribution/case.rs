@@ -95,7 +95,7 @@ pub(super) enum LinkKind {
 }
 
 /// A cut within this time of the sending may as well have been there before it.
-const FAST: i64 = 25_000_000;
+pub(super) const FAST: i64 = 25_000_000;
 
 /// Linux waits a second before it sends the first packet of a connection again.
 const SENT_AGAIN: i64 = 900_000_000;

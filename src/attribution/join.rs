@@ -27,7 +27,8 @@ pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
     let mut loosely = Loosely::default();
     let client = client.or_else(|| loosely.find(scene, case, false));
     let server = server.or_else(|| loosely.find(scene, case, true));
-    if lines.is_empty() && client.is_none() && server.is_none() {
+    if lines.is_empty() && client.is_none() && server.is_none() && scene.proxies.unwanted.is_empty()
+    {
         return;
     }
     case.attempt = case.span();
@@ -36,6 +37,12 @@ pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
     }
     if let Some(line) = server {
         from_server(scene, case, line);
+    }
+    // A connection that no filter chain wanted has no request to log, only its peer.
+    let socket = client.and_then(|line| line.upstream_local.as_ref());
+    let socket = socket.or(case.request.local.as_ref());
+    if server.is_none() && socket.is_some_and(|peer| scene.proxies.unwanted.contains(peer)) {
+        case.shape = Shape::Config;
     }
     let mut told = lines.iter().copied().chain(client).chain(server);
     if told.any(|line| line.has("URX")) {

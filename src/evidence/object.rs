@@ -1,7 +1,8 @@
 //! What does one state of an API object say of its owner, its containers and its stamps?
 
-use super::pods::{ContainerSpec, Role};
+use super::pods::{ContainerSpec, FLOOR, Role};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Names under which meshes run their proxy.
 pub const SIDECAR_NAMES: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
@@ -25,6 +26,7 @@ pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
                 name: name.to_owned(),
                 role,
                 prestop: container.pointer("/lifecycle/preStop").is_some(),
+                prestop_sleep: prestop_sleep(container).unwrap_or(0),
                 readiness_probe: container
                     .get("readinessProbe")
                     .is_some_and(|probe| !probe.is_null()),
@@ -45,6 +47,37 @@ pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
     Some((text(owner, "/kind")?, text(owner, "/name")?))
 }
 
+/// How long a preStop hook sleeps that does nothing else: `sleep`, or `exec` of a plain sleep.
+fn prestop_sleep(container: &Value) -> Option<i64> {
+    let hook = container.pointer("/lifecycle/preStop")?;
+    let seconds = match hook.pointer("/sleep/seconds").and_then(Value::as_i64) {
+        Some(seconds) => seconds as f64,
+        None => {
+            let mut words = list(hook, "/exec/command").filter_map(Value::as_str);
+            let program = words.next()?.rsplit('/').next()?;
+            let last = words.last()?;
+            let told = match program {
+                "sleep" => last,
+                "sh" | "bash" | "ash" => last.trim().strip_prefix("sleep ")?.trim(),
+                _ => return None,
+            };
+            told.trim_end_matches('s').parse().ok()?
+        }
+    };
+    (0.0..86_400.0)
+        .contains(&seconds)
+        .then_some((seconds * FLOOR as f64) as i64)
+}
+
+/// An object's labels.
+pub(super) fn labels(object: &Value) -> BTreeMap<String, String> {
+    let labels = object
+        .pointer("/metadata/labels")
+        .and_then(Value::as_object);
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    labels.into_iter().flatten().filter_map(text).collect()
+}
+
 pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
     object
         .pointer(pointer)
@@ -61,4 +94,35 @@ pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
 pub fn epoch(stamp: &str) -> Option<i64> {
     let stamp: jiff::Timestamp = stamp.parse().ok()?;
     i64::try_from(stamp.as_nanosecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_hook_that_only_sleeps_tells_for_how_long() {
+        for (hook, seconds) in [
+            (json!({"sleep": {"seconds": 7}}), Some(7)),
+            (json!({"exec": {"command": ["sleep", "5"]}}), Some(5)),
+            (
+                json!({"exec": {"command": ["/bin/sh", "-c", "sleep 15"]}}),
+                Some(15),
+            ),
+            (
+                json!({"exec": {"command": ["sh", "-c", "sleep 3; quit"]}}),
+                None,
+            ),
+            (
+                json!({"exec": {"command": ["sh", "-c", "curl -X POST localhost/drain"]}}),
+                None,
+            ),
+            (json!({"httpGet": {"path": "/drain"}}), None),
+        ] {
+            let container = json!({"lifecycle": {"preStop": hook}});
+            let expected = seconds.map(|seconds: i64| seconds * FLOOR);
+            assert_eq!(prestop_sleep(&container), expected, "{container}");
+        }
+    }
 }

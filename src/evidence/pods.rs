@@ -6,11 +6,11 @@
 //! which [`PodLife::unseen`] names.
 
 use super::event::{Change, EventKind, Resource};
-use super::object::{containers, controller, epoch, list, text};
+use super::object::{containers, controller, epoch, labels, list, text};
 use super::stamp::{Interval, RunOffset};
 use super::timeline::Timeline;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// One second in nanoseconds: by how much the API floors its stamps.
 pub const FLOOR: i64 = 1_000_000_000;
@@ -37,6 +37,8 @@ pub struct ContainerSpec {
     pub role: Role,
     /// It has a preStop hook.
     pub prestop: bool,
+    /// Its preStop hook sleeps for so long, nanoseconds: the signal comes after that. 0: not known.
+    pub prestop_sleep: i64,
     /// It has a readiness probe.
     pub readiness_probe: bool,
     /// It declares a port.
@@ -103,6 +105,8 @@ pub struct PodLife {
     pub ip: Option<String>,
     /// Kind and name of its controller.
     pub controller: Option<(String, String)>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// `pod-template-hash`, where it has one.
     pub template_hash: Option<String>,
     /// Its containers.
@@ -311,6 +315,7 @@ fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife 
         node: None,
         ip: None,
         controller: controller(object).map(|(kind, name)| (kind.to_owned(), name.to_owned())),
+        labels: labels(object),
         template_hash: text(object, "/metadata/labels/pod-template-hash").map(str::to_owned),
         containers: containers(object),
         spec_grace: object

@@ -14,6 +14,9 @@ use crate::evidence::{Interval, RunOffset};
 /// How long a sandbox outlives its last process at most before packets to it vanish.
 const SANDBOX: i64 = 1_500_000_000;
 
+/// A relay that still has a pod so long after its withdrawal is none of the cluster's.
+const RELAYED: i64 = 15_000_000_000;
+
 pub(super) fn explain(
     scene: &Scene<'_>,
     case: &Case<'_>,
@@ -63,7 +66,11 @@ pub(super) fn explain(
         (Hop::Pod, LinkKind::Cut) if pod.sidecar.is_some() => {
             (cut_after_app(case, pod), Because::ProxyGone, false)
         }
-        (_, LinkKind::Cut) => (accept_queue(case, pod), Because::AppStopped, false),
+        (_, LinkKind::Cut) => (
+            accept_queue(case, pod).max(relayed(scene, case, pod)),
+            Because::AppStopped,
+            false,
+        ),
     };
     if weight <= 0.0 {
         return;
@@ -213,6 +220,40 @@ fn accept_queue(case: &Case<'_>, pod: &Pod) -> f64 {
             hi: stopped.hi,
         },
     )
+}
+
+/// A new connection that somebody took and ended at once, when the pod had stopped accepting: a
+/// service proxy or load balancer that relays takes it first and finds nobody behind (a kernel's
+/// routes would have refused). It is another's refusal, at second hand.
+fn relayed(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
+    let (Shape::Link(link), Some(stopped), Some(withdrawn)) =
+        (case.shape, pod.stopped, pod.withdrawn)
+    else {
+        return 0.0;
+    };
+    let late = case.sent().0 - withdrawn.0;
+    let new = link.hop == Hop::Pod && link.reused == Some(false) && link.fast;
+    if !new || late > RELAYED {
+        return 0.0;
+    }
+    let over = Interval {
+        lo: stopped.lo,
+        hi: RunOffset(i64::MAX),
+    };
+    let usual = if scene.routes.relayed(case.client) {
+        2.0
+    } else {
+        0.4
+    };
+    usual
+        * overlap(
+            stopped,
+            Interval {
+                lo: RunOffset(i64::MIN),
+                hi: case.end,
+            },
+        )
+        * reaches(case.span(), over)
 }
 
 /// Behind the client's own proxy an attempt hangs on an address that is gone, until the client's

@@ -8,7 +8,12 @@ use super::{line, shows};
 use crate::attribution::Evidence;
 use crate::attribution::scene::{Pod, Scene};
 use crate::evidence::Role;
-use regex::{RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexSet, RegexSetBuilder};
+use std::sync::LazyLock;
+
+/// A question to the proxy's own status ports is no call to anybody.
+static PROXY_PORTS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r":150(00|20|21|90)\b").expect("the pattern is a constant"));
 
 /// What a pod lost.
 #[derive(Debug, Default)]
@@ -52,7 +57,7 @@ pub(super) fn of(
             continue;
         };
         for entry in &log.lines {
-            if !patterns.is_match(&entry.text) {
+            if !patterns.is_match(&entry.text) || PROXY_PORTS.is_match(&entry.text) {
                 continue;
             }
             let within = pod.deleted.is_some()

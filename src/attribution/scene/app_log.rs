@@ -191,7 +191,8 @@ pub(super) fn constraints(
         && log.shutdown.len() <= 8
     {
         let method = "apps shut down after their pod's deletion";
-        let known = wall(deletion.seen) - WATCH_LATENCY;
+        let hook = life.app().map_or(0, |app| app.prestop_sleep);
+        let known = wall(deletion.seen) - WATCH_LATENCY + hook.min(deletion.grace);
         found.push(Constraint::stamped_after(
             clock(),
             *stamp,

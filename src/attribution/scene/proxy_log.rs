@@ -70,6 +70,8 @@ pub(in crate::attribution) struct ProxyLogs {
     lines: HashMap<String, Vec<Access>>,
     /// Lines of requests that failed, and whose id is nobody's that we know.
     pub(super) orphans: Vec<Access>,
+    /// Peers of connections that a pod's proxy refused by its configuration, before any request.
+    pub(in crate::attribution) unwanted: HashSet<String>,
     /// Successful requests that a proxy had to try more than once, where lines count attempts.
     pub(in crate::attribution) masked: Option<u64>,
     /// Ids that reached the apps of two pods.
@@ -148,6 +150,12 @@ impl ProxyLogs {
         life: &mut ProxyLife,
     ) {
         let inbound = line.is_inbound();
+        if line.path.is_none()
+            && line.response_flags.iter().any(|flag| flag == "NR")
+            && let Some(peer) = line.downstream_remote_address.as_deref()
+        {
+            self.unwanted.insert(peer.to_owned());
+        }
         if inbound
             && line.upstream_service_time_ms.is_some()
             && line.response_flags.is_empty()

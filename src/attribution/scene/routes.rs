@@ -7,9 +7,10 @@
 
 use super::Pod;
 use super::demand::Demand;
+use crate::attribution::case::FAST;
 use crate::evidence::{
-    ClientInfo, ClockOffsets, EndpointHistory, ErrorClass, EventKind, Outcome, RequestPhase,
-    RunOffset, Timeline,
+    ClientInfo, ClockOffsets, ConnectionKind, EndpointHistory, ErrorClass, EventKind, Outcome,
+    RequestPhase, RunOffset, Timeline,
 };
 use std::collections::BTreeMap;
 
@@ -22,9 +23,25 @@ pub(in crate::attribution) struct Routes {
     refused: Vec<Refused>,
     /// By pod and client: its routes did not lead to the pod any more from then on.
     left: Vec<Vec<Option<RunOffset>>>,
+    /// By client: its connections are taken by something that relays them.
+    relayed: Vec<bool>,
     demand: Demand,
     /// At most so many pods were in the routes at once.
     hosts: f64,
+}
+
+/// New connections of one client that were taken and ended at once, and connects that were refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    ended: u32,
+    refused: u32,
+}
+
+impl Taken {
+    /// Kernels refuse where nobody listens; a relay takes the connection first, then ends it.
+    fn relayed(self) -> bool {
+        self.refused == 0 && self.ended >= 3
+    }
 }
 
 /// Refused connects of one client.
@@ -64,6 +81,7 @@ impl Routes {
         let most = endpoints.totals.iter().map(|(_, ready, _)| *ready).max();
         routes.hosts = (most.unwrap_or(pods.len()).max(1) + 1) as f64;
         let names: Vec<&String> = clients.keys().collect();
+        let mut taken = vec![Taken::default(); names.len()];
         for event in &timeline.events {
             let EventKind::RequestFailed(request) = &event.kind else {
                 continue;
@@ -71,17 +89,28 @@ impl Routes {
             let meshed = clients
                 .get(&request.client)
                 .is_some_and(|client| client.meshed);
-            if meshed || request.phase != RequestPhase::Connect {
-                continue;
-            }
             let Outcome::Transport { class, .. } = &request.outcome else {
                 continue;
             };
+            if meshed {
+                continue;
+            }
             let sent = request.sent.unwrap_or(request.intended);
+            let client = names.binary_search(&&request.client);
+            if request.phase != RequestPhase::Connect {
+                let at_once = request.connection.kind == ConnectionKind::New
+                    && matches!(class, ErrorClass::Reset | ErrorClass::Closed)
+                    && request.end.0 - sent.0 <= FAST;
+                if let (true, Ok(client)) = (at_once, client) {
+                    taken[client].ended += 1;
+                }
+                continue;
+            }
             match class {
                 ErrorClass::Timeout | ErrorClass::Unreachable => routes.vanished.push(sent),
                 ErrorClass::Refused | ErrorClass::Reset => {
-                    if let Ok(client) = names.binary_search(&&request.client) {
+                    if let Ok(client) = client {
+                        taken[client].refused += 1;
                         routes.refused[client].sent.push(sent);
                     }
                 }
@@ -89,6 +118,7 @@ impl Routes {
             }
         }
         routes.vanished.sort_unstable();
+        routes.relayed = taken.into_iter().map(Taken::relayed).collect();
         routes.mark_bursts();
         routes.left = pods
             .iter()
@@ -120,6 +150,11 @@ impl Routes {
         let last = *pod.answers.chosen.get(name)?;
         let since = self.demand.after(client, last, DUE * self.hosts)?;
         (since <= until).then_some(since)
+    }
+
+    /// Something takes this client's connections and relays them.
+    pub(in crate::attribution) fn relayed(&self, client: usize) -> bool {
+        self.relayed.get(client).copied().unwrap_or(false)
     }
 
     /// This client's routes did not lead to the pod any more at `at`, as far as answers show.

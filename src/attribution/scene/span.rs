@@ -17,14 +17,17 @@ pub(in crate::attribution) fn overlap(uncertain: Interval, window: Interval) -> 
     (common.width() as f64 / width as f64).clamp(0.0, 1.0)
 }
 
+/// So far from an uncertain instant nothing is explained by it: what is uncertain is in the interval.
+const FAR: i64 = 1_500_000_000;
+
 /// How near an instant is to an uncertain one: 1.0 within it or as good as within it, then ever
-/// less, 0.0 from three seconds on.
+/// less, 0.0 from where it is far on.
 pub(in crate::attribution) fn nearness(uncertain: Interval, at: RunOffset) -> f64 {
     let outside =
         (uncertain.lo.0.saturating_sub(at.0)).max(at.0.saturating_sub(uncertain.hi.0)) - SAME;
     if outside <= 0 {
         1.0
-    } else if outside > 3_000_000_000 {
+    } else if outside > FAR {
         0.0
     } else {
         0.5 * (-(outside as f64) / 7e8).exp()

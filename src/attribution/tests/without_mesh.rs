@@ -97,6 +97,26 @@ fn an_app_that_drains_refuses_from_its_signal_on() {
 }
 
 #[test]
+fn a_relay_passes_a_refusal_on_as_an_end_of_its_own() {
+    // A service proxy in user space accepts first, then finds nobody behind.
+    let mut stage = ending(Ending::at_once());
+    for (after, class) in [
+        (300, ErrorClass::Reset),
+        (400, ErrorClass::Reset),
+        (2_000, ErrorClass::Closed),
+    ] {
+        let sent = AT + after * MILLI;
+        let ended = transport(class);
+        stage.fail(sent, 2 * MILLI, ended, RequestPhase::WaitHeaders);
+    }
+    let found = stage.explain();
+    for failure in &found.failures {
+        assert_eq!(failure.cause, Cause::EndpointPropagation);
+        assert_ne!(failure.confidence, Confidence::Proved);
+    }
+}
+
+#[test]
 fn slow_routes_outlive_a_short_prestop_hook() {
     let hooked = Ending {
         reacts: Some(3_020 * MILLI),
