@@ -12,6 +12,7 @@ mod explain;
 mod findings;
 mod join;
 mod masking;
+mod modifiers;
 mod pods;
 mod scene;
 mod tell;

@@ -5,6 +5,7 @@
 //! harness's monotonic clock, in nanoseconds since the start of the run; a stamp of another clock
 //! becomes one only through an offset that is bounded from causality (facts 6).
 
+mod budgets;
 mod clocks;
 mod endpoints;
 mod event;
@@ -17,6 +18,7 @@ mod stamp;
 mod store;
 mod timeline;
 
+pub use budgets::Budgets;
 pub use clocks::{
     Bound, ClockOffsets, Constraint, OffsetBound, STAMP_WIDTH, WATCH_LATENCY, object_constraints,
 };

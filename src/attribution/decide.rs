@@ -5,11 +5,12 @@
 //! It is *proved* when its instants fit entirely, every competitor is refuted, and nothing that it
 //! rests on went unseen; *consistent* when competitors are weaker; else *ambiguous*.
 
-use super::case::{Case, Link, Shape};
+use super::case::Case;
 use super::explain::{self, Hypothesis};
+use super::modifiers;
 use super::scene::Scene;
 use super::tell;
-use super::{Attribution, Cause, Confidence, Hop, Modifier, RunnerUp};
+use super::{Attribution, Cause, Confidence, Hop, RunnerUp};
 use crate::evidence::{Interval, RunOffset};
 use std::collections::BTreeMap;
 
@@ -42,10 +43,6 @@ pub(super) fn decide(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
         against: tell::against(scene, case, second.best, winner.best),
     });
     let runner_up = runner_up.or_else(|| tell::refuted(scene, case, winner.best));
-    let mut modifiers = winner.best.modifiers.clone();
-    modifiers.extend(circumstances(scene, case, winner));
-    modifiers.sort_unstable();
-    modifiers.dedup();
     let mut evidence = tell::case(scene, case);
     evidence.extend(tell::hypothesis(scene, case, winner.best, winner.pods));
     evidence.extend(runner_up.as_ref().map(tell::as_evidence));
@@ -58,7 +55,7 @@ pub(super) fn decide(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
         hop: winner.best.hop,
         pod: named(scene, case, winner),
         runner_up,
-        modifiers,
+        modifiers: modifiers::of(scene, case, winner.best),
         evidence,
     }
 }
@@ -135,29 +132,4 @@ fn everything_seen(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -
     let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
     let ended = pod.is_none_or(|pod| !pod.life.unseen);
     watched && ended && !scene.pods.is_empty()
-}
-
-fn circumstances(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -> Vec<Modifier> {
-    let mut found = Vec::new();
-    if case.retried {
-        found.push(Modifier::RetriesExhausted);
-    }
-    let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
-    if let Some(pod) = pod
-        && pod.life.disruption.as_deref() == Some("EvictionByEvictionAPI")
-    {
-        found.push(Modifier::EvictedWithoutBudget);
-    }
-    if matches!(
-        case.shape,
-        Shape::Link(Link {
-            fast: true,
-            reused: Some(false),
-            ..
-        })
-    ) && winner.cause == Cause::InFlightCut
-    {
-        found.push(Modifier::AcceptQueue);
-    }
-    found
 }

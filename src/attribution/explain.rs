@@ -10,6 +10,8 @@ mod container_crashed;
 mod endpoint_propagation;
 mod harness;
 mod in_flight;
+mod intermediary;
+mod load_balancer;
 mod mesh;
 mod new_pod;
 mod no_ready_endpoint;
@@ -81,6 +83,8 @@ pub(super) enum Because {
     HungAttempt,
     /// Something on the way ended.
     Intermediary,
+    /// A load balancer that the cluster does not know still had the pod.
+    Deregistration,
 }
 
 impl Hypothesis {
@@ -110,6 +114,8 @@ pub(super) fn all(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Hypothesis> {
     app_reply::explain(scene, case, &mut found);
     no_ready_endpoint::explain(scene, case, &mut found);
     mesh::explain(scene, case, &mut found);
+    load_balancer::explain(scene, case, &mut found);
+    intermediary::explain(scene, case, &mut found);
     for (index, pod) in candidates(scene, case) {
         endpoint_propagation::explain(scene, case, index, pod, &mut found);
         sidecar_exited::explain(scene, case, index, pod, &mut found);

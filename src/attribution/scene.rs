@@ -8,6 +8,7 @@ mod app_log;
 mod baseline;
 mod demand;
 mod instants;
+mod intermediaries;
 mod loose;
 mod pod;
 mod probes;
@@ -18,6 +19,7 @@ mod span;
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
 pub(super) use instants::{Crash, End, How, Reaction};
+pub(super) use intermediaries::{Intermediary, Outage};
 pub(super) use loose::Loose;
 pub(super) use pod::{Pod, SAME};
 pub(super) use proxy_log::{Access, ProxyLogs};
@@ -25,8 +27,8 @@ pub(super) use routes::Routes;
 pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
-    ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent, PodLife,
-    RunOffset, Timeline, object_constraints, pod_events, replica_set_owners,
+    Budgets, ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent,
+    PodLife, Resource, RunOffset, Timeline, object_constraints, pod_events, replica_set_owners,
 };
 use crate::scenario::{ObservePlan, Plan};
 use std::collections::{BTreeMap, HashMap};
@@ -50,6 +52,13 @@ pub(super) struct Scene<'a> {
     pub(super) routes: Routes,
     pub(super) harness: Vec<Harness>,
     pub(super) observe: ObservePlan,
+    pub(super) budgets: Budgets,
+    /// Proxies on the way that ended, and that belong to no app.
+    pub(super) intermediaries: Vec<Intermediary>,
+    /// When an autoscaler made the workload smaller.
+    pub(super) shrunk: Vec<RunOffset>,
+    /// Requests go through something outside the cluster: an ingress or a load balancer.
+    pub(super) outer: bool,
     blind: Vec<(String, Interval)>,
     /// Nodes whose Ready condition was lost, and when.
     pub(super) lost_nodes: Vec<(String, Interval)>,
@@ -58,7 +67,10 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Arranges the record.
     pub(super) fn new(timeline: &'a Timeline) -> Self {
-        let observe = observe_plan(timeline);
+        let plan = serde_json::from_value::<Plan>(timeline.run.plan.clone()).ok();
+        let outer = plan.as_ref().is_some_and(|plan| plan.target.url.is_some());
+        // The patterns of the plan; the defaults where the run has none.
+        let observe = plan.map(|plan| plan.observe).unwrap_or_default();
         let everyone = PodLife::all(timeline);
         let nodes: HashMap<String, String> = everyone
             .iter()
@@ -66,7 +78,7 @@ impl<'a> Scene<'a> {
             .collect();
         let service = timeline.run.service.as_deref();
         let endpoints = EndpointHistory::of(timeline, service);
-        let mut lives = target_pods(timeline, everyone);
+        let (mut lives, others) = target_pods(timeline, everyone);
         if service.is_some() {
             add_listed_pods(&endpoints, &mut lives);
         }
@@ -91,6 +103,7 @@ impl<'a> Scene<'a> {
         proxy_log::constraints(timeline, &proxies, &lives, &nodes, &mut constraints);
         Loose::constraints(timeline, &proxies, &clients, &nodes, &mut constraints);
         let offsets = ClockOffsets::solve(timeline, &constraints);
+        let intermediaries = Intermediary::all(&others, &offsets);
         let mut events = pod_events(timeline);
         let mut probes = probes::all(timeline);
         let pods: Vec<Pod> = lives
@@ -129,6 +142,10 @@ impl<'a> Scene<'a> {
             clients,
             baseline: Baseline::of(timeline),
             harness: harness(timeline),
+            budgets: Budgets::of(timeline),
+            intermediaries,
+            shrunk: shrunk(timeline),
+            outer,
             observe,
             lost_nodes: lost_nodes(timeline),
             blind,
@@ -184,15 +201,14 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The pods of the workload, and those that the Service's slices list.
-fn target_pods(timeline: &Timeline, lives: Vec<PodLife>) -> Vec<PodLife> {
+/// The pods of the workload, and all others.
+fn target_pods(timeline: &Timeline, lives: Vec<PodLife>) -> (Vec<PodLife>, Vec<PodLife>) {
     let owners = replica_set_owners(timeline);
     match timeline.run.workload.as_deref() {
         Some(workload) => lives
             .into_iter()
-            .filter(|life| life.belongs_to(workload, &owners))
-            .collect(),
-        None => lives,
+            .partition(|life| life.belongs_to(workload, &owners)),
+        None => (lives, Vec::new()),
     }
 }
 
@@ -250,19 +266,59 @@ fn harness(timeline: &Timeline) -> Vec<Harness> {
         .collect()
 }
 
-/// The patterns of the plan; the defaults where the run has none.
-fn observe_plan(timeline: &Timeline) -> ObservePlan {
-    serde_json::from_value::<Plan>(timeline.run.plan.clone())
-        .map(|plan| plan.observe)
-        .unwrap_or_default()
+/// When the workload became smaller as an autoscaler's event says: its own count, and the event's,
+/// must agree (facts C14).
+fn shrunk(timeline: &Timeline) -> Vec<RunOffset> {
+    let (mut sizes, mut wanted) = (Vec::new(), Vec::new());
+    let mut before = None;
+    for event in &timeline.events {
+        let EventKind::Object {
+            resource, object, ..
+        } = &event.kind
+        else {
+            continue;
+        };
+        let text = |pointer| object.pointer(pointer).and_then(|text| text.as_str());
+        let workload = timeline.run.workload.as_deref().unwrap_or_default();
+        let own = workload.rsplit('/').next();
+        match resource {
+            Resource::Events if text("/reason") == Some("SuccessfulRescale") => {
+                let size = text("/message")
+                    .and_then(|message| message.strip_prefix("New size: "))
+                    .and_then(|rest| rest.split(';').next()?.trim().parse::<u64>().ok());
+                wanted.extend(size.map(|size| (event.at.hi, size)));
+            }
+            Resource::Deployments | Resource::StatefulSets if text("/metadata/name") == own => {
+                let size = object
+                    .pointer("/spec/replicas")
+                    .and_then(|size| size.as_u64());
+                if let (Some(before), Some(size)) = (before, size)
+                    && size < before
+                {
+                    sizes.push((event.at.hi, size));
+                }
+                before = size.or(before);
+            }
+            _ => {}
+        }
+    }
+    let told = |(at, size): &(RunOffset, u64)| {
+        let near = |other: RunOffset| (other.0 - at.0).abs() <= RESCALED;
+        wanted.iter().any(|(said, to)| to == size && near(*said))
+    };
+    sizes.retain(told);
+    sizes.into_iter().map(|(at, _)| at).collect()
 }
+
+/// An autoscaler tells of its change within this time.
+const RESCALED: i64 = 10_000_000_000;
 
 fn lost_nodes(timeline: &Timeline) -> Vec<(String, Interval)> {
     let mut ready: HashMap<String, RunOffset> = HashMap::new();
     let mut lost = Vec::new();
     for event in &timeline.events {
         let EventKind::Object {
-            resource: crate::evidence::Resource::Nodes,
+            resource: Resource::Nodes,
             object,
             ..
         } = &event.kind

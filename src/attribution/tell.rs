@@ -136,6 +136,20 @@ fn because(
                 told.push(says(Some(listened), text, Vec::new()));
             }
         }
+        Because::Deregistration => {
+            told.extend(end_text(name, "app", pod.app_end));
+            if let Some(withdrawn) = pod.withdrawn {
+                let text = format!(
+                    "slices had withdrawn `{name}` {} before the request; the load balancer of the URL follows on its own",
+                    seconds(case.sent().0 - withdrawn.0)
+                );
+                told.push(says(
+                    Some(Interval::point(withdrawn)),
+                    text,
+                    vec![case.event],
+                ));
+            }
+        }
         Because::NodeLost => told.push(says(
             None,
             format!("the node of `{name}` was lost"),
@@ -252,10 +266,23 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
             "the harness sent it so late that most of its patience was gone".to_owned()
         }
         Because::ProxySays => "a proxy says so in its answer".to_owned(),
-        Because::Intermediary => "the pods of the target were untouched".to_owned(),
+        Because::Intermediary => return intermediary_text(scene, case),
         _ => return Vec::new(),
     };
     vec![says(Some(case.span()), text, vec![case.event])]
+}
+
+/// The proxy on the way whose end fits best.
+fn intermediary_text(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Evidence> {
+    let all = scene.intermediaries.iter();
+    let outages = all.flat_map(|one| one.outages.iter().map(move |outage| (one, outage)));
+    let nearest = outages.min_by_key(|(_, outage)| (outage.at.hi.0 - case.end.0).abs());
+    let Some((one, outage)) = nearest else {
+        let text = "the client's own sidecar is on the way; no pod of the target is";
+        return vec![says(Some(case.span()), text.to_owned(), vec![case.event])];
+    };
+    let text = format!("the {} `{}` ended", one.kind, one.name);
+    vec![says(Some(outage.at), text, vec![outage.event])]
 }
 
 /// What speaks against a competitor that has some support.

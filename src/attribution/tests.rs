@@ -1,5 +1,7 @@
 //! Rollouts in miniature: what must be said of failures that no recording holds.
 
+mod circumstances;
+mod controls;
 mod loose;
 mod meshed;
 mod probed;

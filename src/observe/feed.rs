@@ -73,6 +73,9 @@ fn concerns(workload: &str, involved: &Value) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
+/// Pods of Gateways, waypoints among them: not the subject's.
+const GATEWAYS: &str = "gateways";
+
 /// The name of a resource as the record and people write it.
 pub(super) const fn name_of(resource: Resource) -> &'static str {
     match resource {
@@ -130,6 +133,12 @@ pub(super) fn feeds(subject: &Subject, book: &PodBook) -> Vec<Feed> {
             required: true,
             ..namespaced(namespace, group, workload)
         },
+        // A Gateway's own pods are on the way of requests, and end as others do.
+        Feed {
+            what: GATEWAYS,
+            labels: Some("gateway.networking.k8s.io/gateway-name".to_owned()),
+            ..namespaced(namespace, "v1", Resource::Pods)
+        },
         Feed {
             keep: Keep::EventsAbout(subject.workload.name.clone()),
             ..namespaced(namespace, "v1", Resource::Events)
@@ -183,7 +192,8 @@ pub(super) fn start_all(
         let (what, required) = (feed.what, feed.required);
         let keeps_hosts = matches!(feed.keep, Keep::Hosts(_));
         let after = pods_live.clone().filter(|_| keeps_hosts);
-        let book = (feed.resource == Resource::Pods).then(|| book.clone());
+        let subjects = feed.what == name_of(Resource::Pods);
+        let book = subjects.then(|| book.clone());
         let (watch, state) = Watch::new(client.clone(), feed, sink.clone(), book);
         if what == name_of(Resource::Pods) {
             pods_live = Some(state.clone());

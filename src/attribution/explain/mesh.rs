@@ -1,5 +1,4 @@
-//! `proxy-overload`, `mesh-config`, `intermediary-restarted`: what proxies on the way decide or
-//! suffer by themselves (C17, C18, C22).
+//! `proxy-overload`, `mesh-config`: what proxies on the way decide by themselves (C17, C18).
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene, no_ready_endpoint};
 use crate::attribution::case::Shape;
@@ -42,16 +41,6 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
                 Hop::Routing,
                 weight,
                 Because::ProxySays,
-                false,
-            );
-        }
-        Shape::OwnSidecar => {
-            push(
-                found,
-                Cause::IntermediaryRestarted,
-                Hop::ClientSidecar,
-                0.5,
-                Because::Intermediary,
                 false,
             );
         }

@@ -27,6 +27,8 @@ pub(super) struct Stage {
     pub(super) sidecar: bool,
     pub(super) native: bool,
     pub(super) probe: bool,
+    pub(super) origin: Origin,
+    pub(super) plan: Value,
 }
 
 fn fine_stamp(at: i64, digits: usize) -> String {
@@ -62,6 +64,8 @@ impl Stage {
             sidecar: false,
             native: false,
             probe: true,
+            origin: Origin::Live,
+            plan: Value::Null,
         };
         stage.at(0, EventKind::Phase(RunPhase::Baseline));
         stage.client("local", false);
@@ -135,7 +139,7 @@ impl Stage {
             statuses.push(proxy);
         }
         let mut pod = json!({
-            "metadata": {"name": name, "namespace": "n", "uid": name,
+            "metadata": {"name": name, "namespace": "n", "uid": name, "labels": {"app": "demo"},
                 "creationTimestamp": stamp(-61 * SECOND),
                 "ownerReferences": [{"kind": "ReplicaSet", "name": "demo-1", "controller": true}]},
             "spec": {"nodeName": "node1", "containers": containers, "initContainers": init,
@@ -360,14 +364,14 @@ impl Stage {
                 schema_version: 1,
                 tool_version: "0".to_owned(),
                 id: "r".to_owned(),
-                origin: Origin::Live,
+                origin: self.origin,
                 argv: Vec::new(),
                 started_at: STARTED,
                 cluster: "c".to_owned(),
                 namespace: "n".to_owned(),
                 workload: Some("deployment/demo".to_owned()),
                 service: Some("demo".to_owned()),
-                plan: Value::Null,
+                plan: self.plan,
             },
             events: events
                 .map(|(seq, (at, kind))| Event {
