@@ -22,6 +22,6 @@ pub(crate) use clock::restamp;
 pub use envoy::{EnvoyError, find as find_envoy};
 pub use inject::Injector;
 pub use inject::is_wanted;
-pub(crate) use istiod::run as run_istiod;
+pub(crate) use istiod::{endpoints, run as run_istiod};
 pub use redirect::main as redirect_main;
 pub use settings::{Settings, SettingsError};

@@ -16,6 +16,7 @@ mod inner;
 mod outer;
 mod place;
 mod relay;
+mod settled;
 mod stage;
 
 pub use harness::run_in;

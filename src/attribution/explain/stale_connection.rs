@@ -81,20 +81,18 @@ pub(super) fn explain_unknown(_scene: &Scene<'_>, case: &Case<'_>, found: &mut V
     ));
 }
 
-/// A kept connection that was surely idle, cut by a peer that was too busy to close it in time.
+/// A kept connection that was surely idle, or may have been behind a proxy, cut by a peer that was too
+/// busy to close it in time.
 fn late_cut(case: &Case<'_>) -> Option<Link> {
     let elapsed = case.end.0 - case.sent().0;
-    match case.shape {
-        Shape::Link(link)
-            if link.kind == LinkKind::Cut
-                && link.reused == Some(true)
-                && elapsed <= BUSY
-                && case.request.connection.idle > elapsed =>
-        {
-            Some(link)
-        }
-        _ => None,
-    }
+    let Shape::Link(link) = case.shape else {
+        return None;
+    };
+    let idle = match link.reused {
+        Some(reused) => reused && case.request.connection.idle > elapsed,
+        None => case.meshed,
+    };
+    (link.kind == LinkKind::Cut && elapsed <= BUSY && idle).then_some(link)
 }
 
 /// A connection that may have been kept and was cut within moments of the sending.

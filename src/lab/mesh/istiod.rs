@@ -80,6 +80,13 @@ fn known(store: &Store) -> Vec<MeshService> {
     xds::mesh_services(&services, &slices)
 }
 
+/// The endpoints, `address:port`, that every proxy is to know.
+pub(crate) fn endpoints(store: &Store) -> BTreeSet<String> {
+    let services = known(store);
+    let files = services.iter().map(xds::endpoints);
+    files.flat_map(|file| xds::addresses(&file)).collect()
+}
+
 struct Istiod {
     store: Arc<Store>,
     settings: Settings,

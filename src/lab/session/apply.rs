@@ -4,11 +4,9 @@ use crate::lab::loopback;
 use crate::lab::node::LogBook;
 use crate::lab::store::object::{is_ready, items, name, namespace, text, uid};
 use crate::lab::store::{RESOURCES, Store};
-use crate::lab::truth::{Fact, Record};
 use crate::task::{WaitTimeout, wait_until};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,11 +15,6 @@ use tokio::net::TcpStream;
 
 /// How long a lab may take until everything is ready.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How long an app may take from being available to listening.
-const LISTENING: Duration = Duration::from_secs(20);
-
-const SIDECAR: &str = "istio-proxy";
 
 /// Why manifests could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -180,53 +173,6 @@ pub(super) async fn wait_ready(store: &Arc<Store>, logs: &LogBook) -> Result<(),
         .map_err(ApplyError::NotReady)?;
     }
     Ok(())
-}
-
-/// Waits until the ports that running containers declare are open, by the lab's own truth: without
-/// a readiness probe a workload is available before it serves. A port that nobody opens is left so.
-pub(super) async fn wait_listening(store: &Arc<Store>, truth: &Path) {
-    let every = Duration::from_millis(100);
-    let what = "the containers listen";
-    let open = wait_until(what, LISTENING, every, || async {
-        let truth = fs::read_to_string(truth).unwrap_or_default();
-        closed_port(store, &truth).map_or(Ok(()), Err)
-    });
-    if let Err(error) = open.await {
-        tracing::warn!("{error}");
-    }
-}
-
-/// The first declared port of a running pod that is not open.
-fn closed_port(store: &Store, truth: &str) -> Option<String> {
-    let mut open = BTreeSet::new();
-    for line in truth.lines() {
-        let Ok(Record { fact, .. }) = serde_json::from_str(line) else {
-            continue;
-        };
-        if let Fact::Listen {
-            uid, port, sockets, ..
-        } = fact
-        {
-            if sockets > 0 {
-                open.insert((uid, u64::from(port)));
-            } else {
-                open.remove(&(uid, u64::from(port)));
-            }
-        }
-    }
-    let (_, pods) = store.list("pods", None);
-    let running = pods.iter().filter(|pod| is_ready(pod));
-    let mut declared = running.flat_map(|pod| {
-        // A sidecar declares ports for metrics that the lab has no use for.
-        let apps = items(&pod["spec"]["containers"])
-            .iter()
-            .filter(|container| text(&container["name"]) != SIDECAR);
-        let ports = apps.flat_map(|container| items(&container["ports"]));
-        ports.filter_map(move |port| Some((pod, port["containerPort"].as_u64()?)))
-    });
-    declared
-        .find(|(pod, port)| !open.contains(&(uid(pod).to_owned(), *port)))
-        .map(|(pod, port)| format!("nobody listens on port {port} of pod `{}`", name(pod)))
 }
 
 /// A container that was started so often will not come up any more.

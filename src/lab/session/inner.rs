@@ -1,7 +1,7 @@
 //! What runs inside a lab?
 
 use super::stage::tell;
-use super::{LabOrder, News, apply, relay};
+use super::{LabOrder, News, apply, relay, settled};
 use crate::lab::api::{Api, Server, User};
 use crate::lab::mesh;
 use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES, node_short_name};
@@ -152,7 +152,7 @@ async fn set_up(
     }
     apply::wait_ready(store, logs).await?;
     if order.isolated {
-        apply::wait_listening(store, &folder.join("truth.jsonl")).await;
+        settled::wait(store, &folder.join("truth.jsonl")).await;
         name_services(store, folder)?;
     }
     if !order.client {
