@@ -12,5 +12,5 @@ mod wait;
 
 pub use panics::Panics;
 pub use scope::{Scope, TaskError};
-pub use shutdown::Shutdown;
+pub use shutdown::{Hangup, Shutdown};
 pub use wait::{WaitTimeout, wait_until};

@@ -208,6 +208,21 @@ fn serving_on_answers_until_the_drain_and_lost_calls_are_logged_as_go_would() {
 }
 
 #[test]
+fn a_parting_app_says_close_in_each_answer_and_then_drains() {
+    let app = App::start(&[("ON_TERM", "drain"), ("PARTING", "2s")]);
+    assert!(!app.get("/").contains("connection: close"));
+    app.terminate();
+    until("the last answers", || {
+        let head = app.get("/");
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        head.contains("connection: close")
+    });
+    let (status, log) = app.end();
+    assert!(status.success());
+    assert!(log.contains("drained"), "{log}");
+}
+
+#[test]
 fn crash_after_ends_with_3_and_says_so() {
     let app = App::start(&[("CRASH_AFTER", "2")]);
     assert!(app.get("/").starts_with("http/1.1 200"));

@@ -166,7 +166,10 @@ fn an_envoy_that_does_not_run_is_told_with_its_last_words() {
     let (code, text) = told(&bed.command(&bad).output().unwrap());
     assert_eq!(code, 69, "{text}");
     assert!(text.contains("`istio-proxy` of pod `demo-"), "{text}");
-    assert!(text.contains("exit status 1"), "{text}");
+    assert!(
+        text.contains("wrong ELF class") && text.contains("exit status 1"),
+        "{text}"
+    );
 }
 
 #[test]

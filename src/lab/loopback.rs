@@ -12,16 +12,62 @@ use socket2::SockRef;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A Service's address in loopback mode, by its number.
-pub(crate) fn service_address(number: u16) -> Ipv4Addr {
-    let [high, low] = number.saturating_add(16).to_be_bytes();
-    Ipv4Addr::new(127, 96, high, low)
+/// How many labs can be on one machine.
+const BLOCKS: u8 = 32;
+
+/// Nobody else listens on this port of a block's first address: it says that the block is taken.
+const CLAIM_PORT: u16 = 47_311;
+
+/// Addresses of this machine that are one lab's alone, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Block {
+    number: u8,
+    next_pod: AtomicU32,
+    _claim: std::net::TcpListener,
+}
+
+impl Block {
+    /// Takes the first block that no other lab has.
+    pub(crate) fn claim() -> io::Result<Self> {
+        let mut last = None;
+        for number in 0..BLOCKS {
+            match std::net::TcpListener::bind((service_block(number, 0), CLAIM_PORT)) {
+                Ok(claim) => {
+                    return Ok(Self {
+                        number,
+                        next_pod: AtomicU32::new(0),
+                        _claim: claim,
+                    });
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("there is at least one block"))
+    }
+
+    /// A Service's address, by its number.
+    pub(crate) fn service_address(&self, number: u16) -> Ipv4Addr {
+        service_block(self.number, number.saturating_add(16))
+    }
+
+    /// The next pod's address.
+    pub(crate) fn pod_address(&self) -> Ipv4Addr {
+        let number = self.next_pod.fetch_add(1, Ordering::Relaxed) % 60_000 + 2;
+        let [high, low] = u16::try_from(number).expect("below 65536").to_be_bytes();
+        Ipv4Addr::new(127, 160 + self.number, high, low)
+    }
+}
+
+fn service_block(block: u8, number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, 96 + block, high, low)
 }
 
 /// By how much a Service's port is moved where it may not be listened on: 80 becomes 8080.
@@ -41,7 +87,7 @@ pub(crate) fn service_port(port: u16) -> u16 {
 
 /// Whether the kernel lets this process listen on a port.
 pub(crate) fn may_listen(port: u16) -> bool {
-    let attempt = std::net::TcpListener::bind((service_address(0), port));
+    let attempt = std::net::TcpListener::bind((service_block(0, 1), port));
     attempt
         .err()
         .is_none_or(|error| error.kind() != io::ErrorKind::PermissionDenied)
@@ -181,6 +227,18 @@ mod tests {
             address: to,
         };
         Routes::from([(port, endpoints.to_vec())])
+    }
+
+    #[test]
+    fn labs_beside_each_other_have_addresses_of_their_own() {
+        let (one, other) = (Block::claim().expect("free"), Block::claim().expect("free"));
+        assert_ne!(one.service_address(0), other.service_address(0));
+        let pods = [one.pod_address(), one.pod_address(), other.pod_address()];
+        assert!(
+            pods[0] != pods[1] && pods[1].octets()[1] != pods[2].octets()[1],
+            "{pods:?}"
+        );
+        assert!(pods.iter().all(Ipv4Addr::is_loopback));
     }
 
     async fn install(mut relay: Relay, routes: Routes) -> Relay {

@@ -21,12 +21,7 @@ impl Shutdown {
         let shutdown = Self::default();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let hangup = SignalKind::hangup();
-        let mut hangup = if is_ignored(hangup) {
-            None
-        } else {
-            Some(signal(hangup)?)
-        };
+        let mut hangup = Hangup::listen()?;
         #[cfg(target_os = "linux")]
         drop(signal(SignalKind::from_raw(
             nix::sys::signal::Signal::SIGXFSZ as i32,
@@ -37,7 +32,7 @@ impl Shutdown {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
-                    _ = heard(&mut hangup) => {}
+                    () = hangup.heard() => {}
                 }
                 token.cancel();
             }
@@ -46,12 +41,29 @@ impl Shutdown {
     }
 }
 
-async fn heard(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
+/// The terminal that goes away, for those who have not been asked to outlive it.
+#[derive(Debug)]
+pub struct Hangup(Option<Signal>);
+
+impl Hangup {
+    /// Listens, unless this process was started to ignore it (`nohup`).
+    pub fn listen() -> std::io::Result<Self> {
+        let kind = SignalKind::hangup();
+        if is_ignored(kind) {
+            Ok(Self(None))
+        } else {
+            signal(kind).map(Some).map(Self)
         }
-        None => std::future::pending().await,
+    }
+
+    /// Waits for it.
+    pub async fn heard(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -37,6 +37,7 @@ struct State {
     log: AppLog,
     started: Instant,
     refusing: AtomicBool,
+    parting: AtomicBool,
     served: AtomicU64,
     /// Requests that have no answer yet.
     busy: AtomicUsize,
@@ -55,6 +56,7 @@ impl Server {
             log,
             started: Instant::now(),
             refusing: AtomicBool::new(false),
+            parting: AtomicBool::new(false),
             served: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -94,6 +96,11 @@ impl Server {
     /// From now on every request is answered 503.
     pub(super) fn refuse(&self) {
         self.0.refusing.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on every answer is the last of its connection.
+    pub(super) fn part(&self) {
+        self.0.parting.store(true, Ordering::SeqCst);
     }
 
     /// Closes the listener and the idle connections, and waits for the busy ones.
@@ -257,6 +264,12 @@ impl Server {
         *response.status_mut() = status;
         if let Ok(name) = self.0.settings.pod_name.parse() {
             response.headers_mut().insert("x-pod-name", name);
+        }
+        if self.0.parting.load(Ordering::SeqCst) {
+            let close = http::HeaderValue::from_static("close");
+            response
+                .headers_mut()
+                .insert(http::header::CONNECTION, close);
         }
         response
     }

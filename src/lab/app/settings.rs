@@ -30,6 +30,8 @@ pub(super) enum OnTerm {
 pub(super) struct Settings {
     pub(super) on_term: OnTerm,
     pub(super) serve_on: Duration,
+    /// For so long after SIGTERM each answer is the last of its connection, before a drain.
+    pub(super) parting: Duration,
     pub(super) cleanup: Duration,
     pub(super) listen_after: Duration,
     pub(super) ready_after: Duration,
@@ -56,6 +58,7 @@ impl Settings {
         Ok(Self {
             on_term: read.on_term()?,
             serve_on: read.duration("SERVE_ON")?.unwrap_or_default(),
+            parting: read.duration("PARTING")?.unwrap_or_default(),
             cleanup: read.duration("CLEANUP")?.unwrap_or_default(),
             listen_after: read.duration("LISTEN_AFTER")?.unwrap_or_default(),
             ready_after: read.duration("READY_AFTER")?.unwrap_or_default(),

@@ -18,20 +18,29 @@ pub(super) async fn shut_down(settings: &Settings, server: &Server, log: &AppLog
         OnTerm::Drain | OnTerm::Ignore if !settings.serve_on.is_zero() => {
             let served = async {
                 sleep(settings.serve_on).await;
-                drain(server, log).await;
+                drain(settings, server, log).await;
                 sleep(settings.cleanup).await;
             };
             tokio::join!(served, notify(settings, log));
         }
         OnTerm::Drain | OnTerm::Ignore => {
-            drain(server, log).await;
+            drain(settings, server, log).await;
             tokio::join!(sleep(settings.cleanup), notify(settings, log));
         }
     }
     log.say("shutdown complete");
 }
 
-async fn drain(server: &Server, log: &AppLog) {
+/// Before it closes what is idle, an app in good manners says `Connection: close` to whoever asks.
+async fn part(settings: &Settings, server: &Server) {
+    if !settings.parting.is_zero() {
+        server.part();
+        sleep(settings.parting).await;
+    }
+}
+
+async fn drain(settings: &Settings, server: &Server, log: &AppLog) {
+    part(settings, server).await;
     server.drain().await;
     log.say("drained");
 }

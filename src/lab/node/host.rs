@@ -4,6 +4,7 @@ use super::clock::NodeClock;
 use super::events::Recorder;
 use super::logs::LogBook;
 use super::volumes::ApiAccess;
+use crate::lab::loopback::Block;
 use crate::lab::net::{self, Fabric, PodNet};
 use crate::lab::store::Store;
 use crate::lab::store::object::{items, name, namespace, text, uid};
@@ -14,7 +15,6 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,7 +48,7 @@ pub(crate) enum Network {
     /// Each pod has a network namespace.
     Isolated(Arc<Fabric>),
     /// Each pod has an address of its own in the one network that there is.
-    Loopback(Arc<AtomicU32>),
+    Loopback(Arc<Block>),
 }
 
 /// A pod's place in the network.
@@ -76,14 +76,10 @@ impl Host {
                     net: Some(net),
                 })
             }
-            Network::Loopback(next) => {
-                let number = next.fetch_add(1, Ordering::Relaxed) % 60_000 + 2;
-                let [high, low] = u16::try_from(number).expect("below 65536").to_be_bytes();
-                Ok(Sandbox {
-                    address: Ipv4Addr::new(127, 244, high, low),
-                    net: None,
-                })
-            }
+            Network::Loopback(block) => Ok(Sandbox {
+                address: block.pod_address(),
+                net: None,
+            }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! How do manifests become objects of a lab, and when is what they ask for there?
 
-use crate::lab::loopback;
+use crate::lab::loopback::{self, Block};
 use crate::lab::node::LogBook;
 use crate::lab::store::object::{is_ready, items, name, namespace, text, uid};
 use crate::lab::store::{RESOURCES, Store};
@@ -75,7 +75,7 @@ pub(super) fn client(store: &Store, meshed: bool) -> Result<(), ApplyError> {
 
 /// Creates every object of a file of manifests. Where pods have no network of their own, Services
 /// get addresses of this machine, and ports on which it lets us listen.
-pub(super) fn apply(store: &Store, path: &Path, isolated: bool) -> Result<(), ApplyError> {
+pub(super) fn apply(store: &Store, path: &Path, block: Option<&Block>) -> Result<(), ApplyError> {
     let shown = path.display().to_string();
     let file = fs::read_to_string(path).map_err(|source| ApplyError::Read {
         path: shown.clone(),
@@ -87,8 +87,8 @@ pub(super) fn apply(store: &Store, path: &Path, isolated: bool) -> Result<(), Ap
             source,
         })?;
         if !object.is_null() {
-            if !isolated {
-                address(store, &mut object);
+            if let Some(block) = block {
+                address(store, block, &mut object);
             }
             create(store, &shown, object)?;
         }
@@ -96,7 +96,7 @@ pub(super) fn apply(store: &Store, path: &Path, isolated: bool) -> Result<(), Ap
     Ok(())
 }
 
-fn address(store: &Store, object: &mut Value) {
+fn address(store: &Store, block: &Block, object: &mut Value) {
     if object["kind"] != "Service" {
         return;
     }
@@ -104,13 +104,17 @@ fn address(store: &Store, object: &mut Value) {
     for port in ports.into_iter().flatten() {
         let number = port["port"].as_u64();
         if let Some(number) = number.and_then(|number| u16::try_from(number).ok()) {
+            // Left out, it is the port itself.
+            if port["targetPort"].is_null() {
+                port["targetPort"] = number.into();
+            }
             port["port"] = loopback::service_port(number).into();
         }
     }
     if object["spec"]["clusterIP"].is_null() {
         let (_, services) = store.list("services", None);
         let number = u16::try_from(services.len()).unwrap_or(u16::MAX);
-        let address = loopback::service_address(number);
+        let address = block.service_address(number);
         object["spec"]["clusterIP"] = Value::String(address.to_string());
     }
 }
@@ -198,14 +202,18 @@ fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
         .flat_map(|field| items(&pod["status"][field]))
 }
 
-/// ` (its last line: ...)`, where a container has written any.
+/// How many of a container's last lines are told.
+const LAST_LINES: u64 = 3;
+
+/// ` (its last lines: ...)`, where a container has written any.
 fn last_words(logs: &LogBook, pod: &Value, container: &str) -> String {
-    let line = [false, true].into_iter().find_map(|previous| {
+    let lines = [false, true].into_iter().find_map(|previous| {
         let log = logs.find(uid(pod), container, previous)?;
-        let (lines, _) = log.read(log.first(Some(1)));
-        lines.last().map(|line| line.text.clone())
+        let (lines, _) = log.read(log.first(Some(LAST_LINES)));
+        let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+        (!texts.is_empty()).then(|| texts.join(" | "))
     });
-    line.map_or(String::new(), |line| format!(" (its last line: {line})"))
+    lines.map_or(String::new(), |lines| format!(" (its last lines: {lines})"))
 }
 
 /// The first Deployment that lacks replicas, and what its pods say.
@@ -298,7 +306,7 @@ mod tests {
         let path = folder.path().join("demo.yaml");
         fs::write(&path, text).expect("a file");
         let store = Store::new();
-        let result = apply(&store, &path, true);
+        let result = apply(&store, &path, None);
         result.map(|()| store).map_err(|error| error.to_string())
     }
 

@@ -4,6 +4,7 @@ use super::apply::CLIENT;
 use super::outer::{Error, Mode, Session};
 use super::place;
 use crate::lab::net::{self, NODE_ADDRESSES};
+use crate::task::Hangup;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 impl Session {
     /// Runs a command in the lab's network, as a program on the first node would be, or in the
-    /// client's pod where there is one, and passes SIGINT and SIGTERM on to it. It has its own
+    /// client's pod where there is one, and passes SIGINT, SIGTERM and SIGHUP on to it. It has its own
     /// process group, so that a Ctrl-C comes once.
     pub async fn run_inside(&self, mut command: Command) -> Result<ExitStatus, Error> {
         let (inner, client) = self.processes();
@@ -66,6 +67,7 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
     stay_here(&mut command).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = Hangup::listen().map_err(failed)?;
     let mut child = tokio::process::Command::from(command)
         .process_group(0)
         .kill_on_drop(true)
@@ -82,6 +84,7 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
             status = child.wait() => return status.map_err(failed),
             _ = interrupt.recv() => pass(Signal::SIGINT),
             _ = terminate.recv() => pass(Signal::SIGTERM),
+            () = hangup.heard() => pass(Signal::SIGHUP),
         }
     }
 }

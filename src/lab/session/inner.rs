@@ -3,13 +3,15 @@
 use super::stage::tell;
 use super::{LabOrder, News, apply, relay, settled};
 use crate::lab::api::{Api, Server, User};
+use crate::lab::controllers;
+use crate::lab::loopback::{Block, Relay};
 use crate::lab::mesh;
 use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES, node_short_name};
 use crate::lab::node::{self, ApiAccess, Host, LogBook, Network, NodeClock, Recorder};
 use crate::lab::proxy::{self, Dataplane};
 use crate::lab::store::Store;
 use crate::lab::truth::{self, Fact, Record, Truth};
-use crate::lab::{controllers, loopback::Relay};
+
 use crate::task::Scope;
 use nix::mount::{MsFlags, mount};
 use std::error::Error;
@@ -18,7 +20,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +65,7 @@ async fn run(folder: &Path) -> Fallible<()> {
             }
         }
     } else {
-        Network::Loopback(Arc::new(AtomicU32::new(0)))
+        Network::Loopback(Arc::new(Block::claim()?))
     };
     let store = Store::new();
     let logs = LogBook::default();
@@ -120,7 +121,7 @@ async fn run(folder: &Path) -> Fallible<()> {
     }
     tokio::select! {
         ended = scope.join() => ended?,
-        result = set_up(&store, &logs, &order, folder) => {
+        result = set_up(&parts) => {
             let client = result?;
             tell(&News::Ready { client });
             scope.join().await?;
@@ -138,19 +139,19 @@ fn failing<E: std::fmt::Display>(part: &str, result: Result<(), E>) {
 }
 
 /// Applies the manifests; gives the first process of the client's pod, if there is one.
-async fn set_up(
-    store: &Arc<Store>,
-    logs: &LogBook,
-    order: &LabOrder,
-    folder: &Path,
-) -> Fallible<Option<i32>> {
+async fn set_up(parts: &Parts<'_>) -> Fallible<Option<i32>> {
+    let (store, order, folder) = (parts.store, parts.order, parts.folder);
     if order.client {
         apply::client(store, order.meshed_client)?;
     }
+    let block = match parts.network {
+        Network::Loopback(block) => Some(block.as_ref()),
+        Network::Isolated(_) => None,
+    };
     for manifest in &order.plan.manifests {
-        apply::apply(store, manifest, order.isolated)?;
+        apply::apply(store, manifest, block)?;
     }
-    apply::wait_ready(store, logs).await?;
+    apply::wait_ready(store, parts.logs).await?;
     if order.isolated {
         settled::wait(store, &folder.join("truth.jsonl")).await;
         name_services(store, folder)?;
