@@ -14,6 +14,9 @@ use crate::evidence::{Interval, RunOffset};
 /// How long a sandbox outlives its last process at most before packets to it vanish.
 const SANDBOX: i64 = 1_500_000_000;
 
+/// A relay finds nobody behind it within this time.
+const RELAY_TIME: i64 = 150_000_000;
+
 /// A relay that still has a pod so long after its withdrawal is none of the cluster's.
 const RELAYED: i64 = 15_000_000_000;
 
@@ -232,7 +235,10 @@ fn relayed(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
         return 0.0;
     };
     let late = case.sent().0 - withdrawn.0;
-    let new = link.hop == Hop::Pod && link.reused == Some(false) && link.fast;
+    // Where it is known that connections are relayed, the relay's own time may be longer.
+    let relay = scene.routes.relayed(case.client);
+    let at_once = link.fast || relay && case.span().width() <= RELAY_TIME;
+    let new = link.hop == Hop::Pod && link.reused == Some(false) && at_once;
     if !new || late > RELAYED {
         return 0.0;
     }
@@ -240,20 +246,12 @@ fn relayed(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
         lo: stopped.lo,
         hi: RunOffset(i64::MAX),
     };
-    let usual = if scene.routes.relayed(case.client) {
-        2.0
-    } else {
-        0.4
+    let before = Interval {
+        lo: RunOffset(i64::MIN),
+        hi: case.end,
     };
-    usual
-        * overlap(
-            stopped,
-            Interval {
-                lo: RunOffset(i64::MIN),
-                hi: case.end,
-            },
-        )
-        * reaches(case.span(), over)
+    let usual = if relay { 4.0 } else { 0.4 };
+    usual * overlap(stopped, before) * reaches(case.span(), over)
 }
 
 /// Behind the client's own proxy an attempt hangs on an address that is gone, until the client's

@@ -97,20 +97,20 @@ impl Routes {
             }
             let sent = request.sent.unwrap_or(request.intended);
             let client = names.binary_search(&&request.client);
+            let at_once = request.connection.kind == ConnectionKind::New
+                && matches!(class, ErrorClass::Reset | ErrorClass::Closed)
+                && request.end.0 - sent.0 <= FAST;
+            if let (true, Ok(client)) = (at_once, client) {
+                taken[client].ended += 1;
+            }
             if request.phase != RequestPhase::Connect {
-                let at_once = request.connection.kind == ConnectionKind::New
-                    && matches!(class, ErrorClass::Reset | ErrorClass::Closed)
-                    && request.end.0 - sent.0 <= FAST;
-                if let (true, Ok(client)) = (at_once, client) {
-                    taken[client].ended += 1;
-                }
                 continue;
             }
             match class {
                 ErrorClass::Timeout | ErrorClass::Unreachable => routes.vanished.push(sent),
                 ErrorClass::Refused | ErrorClass::Reset => {
                     if let Ok(client) = client {
-                        taken[client].refused += 1;
+                        taken[client].refused += u32::from(*class == ErrorClass::Refused);
                         routes.refused[client].sent.push(sent);
                     }
                 }

@@ -103,6 +103,7 @@ fn a_relay_passes_a_refusal_on_as_an_end_of_its_own() {
     for (after, class) in [
         (300, ErrorClass::Reset),
         (400, ErrorClass::Reset),
+        (450, ErrorClass::Reset),
         (2_000, ErrorClass::Closed),
     ] {
         let sent = AT + after * MILLI;
