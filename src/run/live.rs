@@ -114,7 +114,7 @@ pub async fn drive(
     let undo = match (&failure, &halt) {
         (None, None) => {
             stage.finish().await;
-            put_back(&mut executor, UNDO_PATIENCE).await
+            put_back(&mut executor, UNDO_PATIENCE, &halting).await
         }
         _ => {
             sink.now(Source::Run, EventKind::Phase(RunPhase::Interrupted));
@@ -125,7 +125,10 @@ pub async fn drive(
             } else {
                 UNDO_PATIENCE
             };
-            let (undo, ()) = tokio::join!(put_back(&mut executor, patience), stage.break_off());
+            let (undo, ()) = tokio::join!(
+                put_back(&mut executor, patience, &halting),
+                stage.break_off()
+            );
             undo
         }
     };
@@ -155,9 +158,12 @@ pub async fn drive(
 
 /// Undoes what was changed. A panic in it is told like any other failure to undo, so that the report
 /// and the way out ([`crate::disrupt::restore`]) are told as well.
-async fn put_back(executor: &mut Executor, patience: Duration) -> UndoReport {
+async fn put_back(executor: &mut Executor, patience: Duration, halting: &Halting) -> UndoReport {
     let undoing = AssertUnwindSafe(executor.undo(patience)).catch_unwind();
-    undoing.await.unwrap_or_else(|_| UndoReport::broken_off())
+    undoing.await.unwrap_or_else(|_| {
+        halting.panicked();
+        UndoReport::broken_off()
+    })
 }
 
 /// Judging is computing: it is kept off the threads that serve connections.

@@ -203,7 +203,7 @@ fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// How many of a container's last lines are told.
-const LAST_LINES: u64 = 3;
+const LAST_LINES: u64 = 5;
 
 /// ` (its last lines: ...)`, where a container has written any.
 fn last_words(logs: &LogBook, pod: &Value, container: &str) -> String {
