@@ -10,6 +10,9 @@ const INBOUND_PORT: u16 = 15_006;
 /// How long a killed Envoy may take from its last socket's end to its own, in nanoseconds.
 const TEARDOWN: i64 = 200_000_000;
 
+/// How long an Envoy may take from a file to what it does, in nanoseconds.
+const TAKING_UP: i64 = 500_000_000;
+
 /// The truth, arranged by pod and by connection.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -18,6 +21,8 @@ pub(super) struct History {
     connections: BTreeMap<u16, Vec<Connection>>,
     /// What proxies know of a failed request, by what the client calls it: when it began, and what.
     proxied: BTreeMap<String, Vec<(i64, Proxied)>>,
+    /// By proxy and file: when it was given endpoints, and whether there were any.
+    pushed: BTreeMap<(String, String), Vec<(i64, bool)>>,
 }
 
 /// A connection that was let through.
@@ -70,6 +75,22 @@ impl PodHistory {
         newest.is_some_and(|(_, _, sockets)| *sockets > 0)
     }
 
+    /// Whether its app took connections on a port at an instant. Listeners are looked at now and
+    /// then, but a process's end is known to the moment.
+    pub(super) fn accepting(&self, port: u16, at: i64) -> bool {
+        self.open(port, at, &self.ends)
+    }
+
+    fn open(&self, port: u16, at: i64, ends: &[i64]) -> bool {
+        let mut changes = self.listens.iter();
+        let newest = changes.rfind(|(when, own, _)| *own == port && *when <= at);
+        let Some((since, _, sockets)) = newest else {
+            return false;
+        };
+        let ended = ends.iter().any(|end| (*since..=at).contains(end));
+        *sockets > 0 && !ended
+    }
+
     /// Whether a port had ever been open before an instant.
     pub(super) fn listened(&self, port: u16, before: i64) -> bool {
         self.listens
@@ -103,7 +124,7 @@ impl PodHistory {
     /// Whether the proxy had ended before an instant and no other had come.
     pub(super) fn proxy_gone(&self, at: i64) -> bool {
         let ended = self.proxy_ends.iter().any(|end| *end < at);
-        ended && !self.listening(INBOUND_PORT, at)
+        ended && !self.open(INBOUND_PORT, at, &self.proxy_ends)
     }
 
     /// Whether its address led nowhere at an instant.
@@ -188,6 +209,15 @@ impl History {
                     pod.answered.insert(id, code);
                 });
             }
+            Fact::Pushed {
+                uid,
+                file,
+                endpoints,
+                ..
+            } => {
+                let pushes = self.pushed.entry((uid, file)).or_default();
+                pushes.push((t, !endpoints.is_empty()));
+            }
             Fact::CallLost { uid, .. } => self.change(&uid, |pod| pod.lost.push(t)),
             Fact::Proxied(record) => {
                 let all = self.proxied.entry(record.id.clone()).or_default();
@@ -252,6 +282,26 @@ impl History {
         let records = self.proxied.get(id)?.iter().map(|(_, record)| record);
         let mut own = records.filter(|record| is_inbound(record) && record.uid == pod.uid);
         own.next_back()
+    }
+
+    /// Whether a proxy had been given endpoints of the cluster that it sent a request to.
+    pub(super) fn knew_endpoints(&self, record: &Proxied, at: i64) -> bool {
+        let mut parts = record.cluster.split('|').skip(1);
+        let (port, host) = (parts.next(), parts.nth(1));
+        let (Some(port), Some(host)) = (port, host) else {
+            return false;
+        };
+        let file = format!("eds-{host}-{port}.json");
+        let Some(pushes) = self.pushed.get(&(record.uid.clone(), file)) else {
+            return false;
+        };
+        let known = |by: i64| {
+            let mut pushes = pushes.iter();
+            pushes
+                .rfind(|(when, _)| *when <= by)
+                .is_some_and(|(_, any)| *any)
+        };
+        known(at) && known(at - TAKING_UP)
     }
 
     /// The connections that a proxy opened to pods between two instants: when, and to whom.

@@ -36,7 +36,7 @@ impl Attempt<'_> {
         if pod.meshed && pod.proxy_gone(self.began) {
             return self.without_proxy(pod, port);
         }
-        if !pod.listening(port, self.began) {
+        if !pod.accepting(port, self.began) {
             return self.without_app(pod, port);
         }
         self.broken(pod, port)
@@ -73,7 +73,7 @@ impl Attempt<'_> {
         if !pod.terminating(self.began) {
             return Truth::of("container-crashed", Some(pod));
         }
-        let cause = if pod.listening(port, self.began) {
+        let cause = if pod.accepting(port, self.began) {
             "sidecar-exited-first"
         } else {
             "endpoint-propagation"
@@ -89,7 +89,7 @@ impl Attempt<'_> {
     /// The proxy lives, the app behind it accepts nothing.
     fn without_app(&self, pod: &PodHistory, port: u16) -> Truth {
         if pod.terminating(self.began + RESOLUTION) {
-            let near = pod.listening(port, self.began - RESOLUTION);
+            let near = pod.accepting(port, self.began - RESOLUTION);
             return Truth::of("endpoint-propagation", Some(pod))
                 .or("in-flight-cut", near)
                 .or("stale-connection", near);

@@ -16,7 +16,8 @@ pub(super) fn true_cause(
     history: &History,
 ) -> Truth {
     if let Some(cause) = by_flags(&record.flags) {
-        return Truth::of(cause, None);
+        let ejected = cause == NOBODY && history.knew_endpoints(record, began);
+        return Truth::of(if ejected { "proxy-overload" } else { cause }, None);
     }
     let gave_up = matches!(
         failure.outcome,
@@ -61,10 +62,13 @@ pub(super) fn true_cause(
     attempt.true_cause(pod, host.port())
 }
 
+/// Nobody to choose. Where there were endpoints, they have been ejected as outliers.
+const NOBODY: &str = "no-ready-endpoint";
+
 /// What a proxy decides by itself, before a pod has a part in it.
 pub(super) fn by_flags(flags: &str) -> Option<&'static str> {
     flags.split(',').find_map(|flag| match flag {
-        "UH" => Some("no-ready-endpoint"),
+        "UH" => Some(NOBODY),
         "UO" | "OM" | "RL" => Some("proxy-overload"),
         "NR" | "NC" | "FI" | "DI" | "UAEX" | "RLSE" | "IH" => Some("mesh-config"),
         _ => None,
