@@ -11,6 +11,9 @@ const TOP: f64 = 84.0;
 const ROW: f64 = 18.0;
 const LANE_GAP: f64 = 10.0;
 
+/// Width of a character at this size, on average.
+const CHARACTER: f64 = 6.6;
+
 /// Longest text beside a mark, in characters; the rest is in the text form.
 const MAX_TEXT: usize = 96;
 
@@ -156,17 +159,19 @@ fn draw_lane(
             y - 4.0,
             (hi - lo).max(0.0) + 4.0
         )?;
-        // Text goes to the side that has room.
-        let (x, anchor) = if lo > WIDTH / 2.0 + 60.0 {
-            (lo - 8.0, "end")
+        // Text goes to the side that has more room, and no farther than that goes.
+        let (left, right) = (lo - 16.0, WIDTH - hi - 16.0);
+        let (x, anchor, room) = if left > right {
+            (lo - 8.0, "end", left)
         } else {
-            (hi + 8.0, "start")
+            (hi + 8.0, "start", right)
         };
+        let most = ((room / CHARACTER) as usize).min(MAX_TEXT);
         writeln!(
             out,
             r##"<text x="{x:.1}" y="{:.1}" text-anchor="{anchor}" fill="#111827">{}</text>"##,
             y + 4.0,
-            escape(&shorten(&row.text, MAX_TEXT))
+            escape(&shorten(&row.text, most))
         )?;
     }
     Ok(top + height + LANE_GAP / 2.0)
