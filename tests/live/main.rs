@@ -18,7 +18,7 @@ mod practice;
 mod repeat;
 mod signals;
 
-use practice::{NAMESPACE, Practice, shown};
+use practice::{NAMESPACE, Practice, shown, wait_for};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -229,7 +229,7 @@ fn an_api_server_that_is_not_there_is_told_with_its_address() {
     let practice = Practice::start();
     let scenario = practice.scenario(QUIET, "");
     practice.api.outage(Duration::from_secs(600));
-    std::thread::sleep(Duration::from_millis(300));
+    practice.wait_for_outage();
     let text = ended(&practice.command(&scenario).output().unwrap(), 69);
     assert!(
         text.contains("cannot reach the API server at `http://127.0.0.1:"),
@@ -284,7 +284,7 @@ fn a_history_that_is_forgotten_is_a_gap_with_the_uids_that_exist() {
     let run = begin(&practice, &scenario);
     practice.wait_for_event("disruption", phase("disruption"));
     practice.api.outage(Duration::from_secs(1));
-    std::thread::sleep(Duration::from_millis(300));
+    practice.wait_for_outage();
     practice.touch("demo-1-a");
     practice.api.expire_history();
     let text = shown(&run.wait_with_output().unwrap());
@@ -302,11 +302,15 @@ fn cut_watches_and_logs_are_resumed_without_loss_or_doubling() {
     let run = begin(&practice, &scenario);
     practice.wait_for_event("disruption", phase("disruption"));
     practice.logs.write("before the cut");
-    std::thread::sleep(Duration::from_millis(300));
+    let log = practice.run_directory().join("logs/demo-1-a/app.log");
+    wait_for("line before the cut", || {
+        let read = std::fs::read_to_string(&log).unwrap_or_default();
+        let there = read.contains("before the cut");
+        there.then_some(()).ok_or(read)
+    });
     practice.api.cut_watches();
     practice.logs.write("after the cut");
     let text = shown(&run.wait_with_output().unwrap());
-    let log = practice.run_directory().join("logs/demo-1-a/app.log");
     let log = std::fs::read_to_string(log).expect("the log was followed");
     for line in ["listening", "before the cut", "after the cut"] {
         assert_eq!(log.matches(line).count(), 1, "{line}: {log} {text}");

@@ -416,6 +416,18 @@ spec:
         blind.filter(|blind| blind["what"] == what).collect()
     }
 
+    /// Waits until nothing listens at the API server's address.
+    pub(crate) fn wait_for_outage(&self) {
+        let address = self.server.trim_start_matches("http://");
+        wait_for(
+            "outage of the API server",
+            || match std::net::TcpStream::connect(address) {
+                Ok(_) => Err("it still listens".to_owned()),
+                Err(_) => Ok(()),
+            },
+        );
+    }
+
     pub(crate) fn report(&self) -> Value {
         let text = std::fs::read_to_string(self.run_directory().join("report.json")).unwrap();
         serde_json::from_str(&text).unwrap()
