@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Version of the format.
 const VERSION: u32 = 1;
@@ -119,6 +120,23 @@ pub struct Journal {
     records: Vec<Record>,
 }
 
+/// A process that is just being started holds the locks of its parent until it runs its program.
+const STARTING: Duration = Duration::from_millis(500);
+
+/// Takes the lock that the kernel gives back when its process ends, however it ends.
+fn lock(file: &File) -> bool {
+    let deadline = Instant::now() + STARTING;
+    loop {
+        if file.try_lock().is_ok() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(STARTING / 50);
+    }
+}
+
 impl Journal {
     /// Opens the journal of a run directory, makes it where there is none, and reads what it says.
     pub fn open(run: &Path) -> Result<Self, JournalError> {
@@ -130,8 +148,7 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.create(true).append(true).read(true);
         let mut file = options.open(&path).map_err(write)?;
-        // The kernel gives this lock back when its process ends, however it ends.
-        if file.try_lock().is_err() {
+        if !lock(&file) {
             return Err(JournalError::Busy { path });
         }
         let mut bytes = Vec::new();
