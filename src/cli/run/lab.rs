@@ -95,7 +95,7 @@ fn keep_truth(session: &Session, directory: &Path, printer: Printer) {
     if !directory.join("run.json").exists() {
         return;
     }
-    if let Err(error) = std::fs::copy(session.truth(), directory.join(TRUTH)) {
+    if let Err(error) = session.write_truth(&directory.join(TRUTH)) {
         printer.say(&format!("the lab's own record was not kept: {error}"));
     }
 }

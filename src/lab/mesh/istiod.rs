@@ -192,7 +192,7 @@ impl Istiod {
         let clusters = xds::clusters(&self.pushed, &own, &self.settings, &dir);
         files.push(("cds.json".to_owned(), clusters));
         let truth = xds::TruthLog {
-            path: self.truth.path().to_owned(),
+            path: self.truth.beside(uid(pod)),
             pod: name(pod).to_owned(),
             uid: uid(pod).to_owned(),
         };

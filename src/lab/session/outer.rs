@@ -7,6 +7,7 @@ use crate::lab::loopback;
 use crate::lab::mesh;
 use crate::lab::net::{NODES, node_short_name};
 use crate::lab::node::program;
+use crate::lab::truth;
 use crate::scenario::LabPlan;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -264,9 +265,10 @@ impl Session {
         self.place.path()
     }
 
-    /// Its record of what really happened.
-    pub fn truth(&self) -> PathBuf {
-        self.place.path().join("truth.jsonl")
+    /// Writes its record of what really happened to a file.
+    pub fn write_truth(&self, to: &Path) -> io::Result<()> {
+        let truth = truth::gather(&self.place.path().join("truth.jsonl"))?;
+        std::fs::write(to, truth)
     }
 
     /// The inside's first process, and the client's as the inside counts it.

@@ -1,7 +1,7 @@
 //! In which form is the truth written down?
 
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -205,6 +205,12 @@ impl Truth {
         &self.path
     }
 
+    /// Where a witness that writes in pieces writes its records: an Envoy, which would tear others'
+    /// lines. [`gather`] takes them up.
+    pub(crate) fn beside(&self, witness: &str) -> PathBuf {
+        self.path.with_extension(format!("{witness}.jsonl"))
+    }
+
     /// Writes what happens now.
     pub(crate) fn tell(&self, fact: Fact) {
         self.tell_at(super::now(), fact);
@@ -219,5 +225,50 @@ impl Truth {
         if let Err(error) = file.write_all(&line) {
             tracing::warn!(%error, "the lab's truth has lost a line");
         }
+    }
+}
+
+/// The whole truth: the file's lines, then those of the witnesses beside it.
+///
+/// # Errors
+///
+/// When a file cannot be read.
+pub(crate) fn gather(path: &Path) -> io::Result<String> {
+    let mut all = fs::read_to_string(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut beside: Vec<PathBuf> = fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|other| {
+            let name = other.file_name().unwrap_or_default().to_string_lossy();
+            let witness = name
+                .strip_prefix(&*stem)
+                .and_then(|rest| rest.strip_prefix('.'));
+            other != path && witness.is_some_and(|rest| rest.ends_with(".jsonl"))
+        })
+        .collect();
+    beside.sort();
+    for witness in beside {
+        let text = fs::read_to_string(witness)?;
+        // An Envoy that was killed may have left half a line.
+        all.push_str(&text[..text.rfind('\n').map_or(0, |end| end + 1)]);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_truth_has_the_whole_lines_of_every_witness() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("truth.jsonl");
+        let truth = Truth::create(&path).expect("a file");
+        fs::write(&path, "own\n").expect("it is writable");
+        fs::write(truth.beside("b"), "second\nhalf a li").expect("it is writable");
+        fs::write(truth.beside("a"), "first\n").expect("it is writable");
+        fs::write(folder.path().join("hosts"), "no truth\n").expect("it is writable");
+        assert_eq!(gather(&path).expect("readable"), "own\nfirst\nsecond\n");
     }
 }
