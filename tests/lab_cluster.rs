@@ -6,6 +6,7 @@
 
 use lastwatch::cluster::rights::{Kind, NODE_RIGHTS, Need, RIGHTS};
 use lastwatch::cluster::{Cluster, Reach};
+use lastwatch::task::wait_until;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -13,9 +14,11 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lastwatch");
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/default/deployments/demo";
+const PODS: &str = "/api/v1/namespaces/default/pods";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
 
 /// A lab that is up, and ends with the test.
@@ -113,6 +116,32 @@ async fn state(cluster: &Cluster) -> Value {
     })
 }
 
+/// Waits until the workload has rolled out and nobody is leaving: a run is refused before that.
+async fn calm(cluster: &Cluster) {
+    let minute = Duration::from_secs(60);
+    let every = Duration::from_millis(200);
+    let wait = wait_until("the workload is calm", minute, every, || async {
+        let demo: Value = cluster.read(DEPLOYMENT).await.unwrap();
+        let pods: Value = cluster.read(PODS).await.unwrap();
+        let pods = pods["items"].as_array().unwrap().iter();
+        let leaving = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_string());
+        let (leaving, status) = (leaving.count(), &demo["status"]);
+        let replicas = &demo["spec"]["replicas"];
+        let whole = ["replicas", "updatedReplicas", "availableReplicas"]
+            .iter()
+            .all(|field| status[field] == *replicas)
+            && status["observedGeneration"] == demo["metadata"]["generation"];
+        if whole && leaving == 0 {
+            Ok(())
+        } else {
+            Err(format!(
+                "{leaving} pods are leaving; of {replicas} wanted: {status}"
+            ))
+        }
+    });
+    wait.await.unwrap();
+}
+
 /// `group/resource verb` of the requests that the API server has answered.
 async fn requests(cluster: &Cluster) -> Vec<String> {
     let page: Value = cluster.read("/lab/requests").await.unwrap();
@@ -172,6 +201,7 @@ async fn a_killed_run_in_the_lab_is_restored() {
     let scenario = lab.scenario();
     let before = state(&cluster).await;
     for kill in 0..2 {
+        calm(&cluster).await;
         let run = lab.run(&format!("killed-{kill}"));
         // From the baseline on: the steps come after it.
         let after = format!("{:.2}", random.random_range(3.0..20.0));
