@@ -205,9 +205,10 @@ fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
 /// How many of a container's last lines are told.
 const LAST_LINES: u64 = 5;
 
-/// ` (its last lines: ...)`, where a container has written any.
+/// ` (its last lines: ...)`, where a container has written any. Those of the instance before the last
+/// one, where there is one: the last one's may still be on their way through its pipes.
 fn last_words(logs: &LogBook, pod: &Value, container: &str) -> String {
-    let lines = [false, true].into_iter().find_map(|previous| {
+    let lines = [true, false].into_iter().find_map(|previous| {
         let log = logs.find(uid(pod), container, previous)?;
         let (lines, _) = log.read(log.first(Some(LAST_LINES)));
         let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();
