@@ -202,8 +202,9 @@ fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
         .flat_map(|field| items(&pod["status"][field]))
 }
 
-/// How many of a container's last lines are told.
-const LAST_LINES: u64 = 5;
+/// How many of a container's last lines are told. What goes to stderr may be logged before or after
+/// what goes to stdout, so the reason need not be the last of them.
+const LAST_LINES: u64 = 10;
 
 /// ` (its last lines: ...)`, where a container has written any. Those of the instance before the last
 /// one, where there is one: the last one's may still be on their way through its pipes.
