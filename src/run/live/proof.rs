@@ -30,9 +30,6 @@ const STREAMS_PATIENCE: Duration = Duration::from_secs(10);
 /// Timed calls without which the API server's clock is not bounded.
 const TIMED_CALLS: u64 = 20;
 
-/// How the fault of marked requests that were not found begins.
-const MARKS_FAULT: &str = "marked-requests";
-
 /// The container whose log names every request.
 const SIDECAR: &str = "istio-proxy";
 
@@ -66,26 +63,44 @@ fn no_answer(target: &LoadTarget, url: bool, last: String) -> Obstacle {
     }
 }
 
-/// Carries out the self-proof and records its result; gives the faults.
+/// What the self-proof found wanting.
+pub(super) struct Proof {
+    pub(super) faults: Vec<String>,
+    /// The one of them that leaves nothing to judge by: nothing that was sent can be found in a log
+    /// that the scenario needs.
+    pub(super) blind: Option<String>,
+}
+
+/// Marked requests that were not found.
+struct Lost {
+    fault: String,
+    all: bool,
+}
+
+/// Carries out the self-proof and records its result.
 pub(super) async fn prove(
     plan: &Plan,
     config: &LoadConfig,
     observers: &Observers,
     sink: &EventSink,
-) -> Result<Vec<String>, Obstacle> {
+) -> Result<Proof, Obstacle> {
     let mut harness = load::prove(config).await?;
     harness.faults.extend(streams(plan, observers).await);
+    let lost = marked(plan, config, observers, sink).await?;
     harness
         .faults
-        .extend(marked(plan, config, observers, sink).await?);
+        .extend(lost.as_ref().map(|lost| lost.fault.clone()));
     harness.faults.extend(clock(observers).await);
-    let faults = harness.faults.clone();
+    let proof = Proof {
+        faults: harness.faults.clone(),
+        blind: lost.filter(|lost| lost.all).map(|lost| lost.fault),
+    };
     let harness = Harness {
         scope: "proof".to_owned(),
         ..harness
     };
     sink.now(Source::Run, EventKind::Harness(harness));
-    Ok(faults)
+    Ok(proof)
 }
 
 /// The logs that the scenario needs are being followed, in every pod that is ready.
@@ -127,24 +142,24 @@ async fn marked(
     config: &LoadConfig,
     observers: &Observers,
     sink: &EventSink,
-) -> Result<Option<String>, Obstacle> {
+) -> Result<Option<Lost>, Obstacle> {
     observers.begin_marks(plan.observe.access_log_format.as_deref());
     let marked = load::send_marked(config, sink.clock(), MARKED).await?;
     if !marked.is_empty() && marked.iter().all(|one| one.status.is_none()) {
         let last = format!("none of {MARKED} requests was answered");
         return Err(no_answer(&config.target, plan.target.url.is_some(), last));
     }
-    let fault = found(plan, observers, &marked, sink).await;
+    let lost = lost(plan, observers, &marked, sink).await;
     observers.end_marks();
-    Ok(fault)
+    Ok(lost)
 }
 
-async fn found(
+async fn lost(
     plan: &Plan,
     observers: &Observers,
     marked: &[Marked],
     sink: &EventSink,
-) -> Option<String> {
+) -> Option<Lost> {
     let answered: Vec<&Marked> = marked.iter().filter(|one| one.status.is_some()).collect();
     let sidecar = plan.observe.logs.iter().any(|name| name == SIDECAR)
         && observers.book().all().iter().any(|pod| pod.sidecar);
@@ -178,9 +193,12 @@ async fn found(
         "is its access log switched on (`meshConfig.accessLogFile: /dev/stdout`, or a Telemetry \
          resource with `accessLogging`)?"
     };
-    Some(format!(
-        "{MARKS_FAULT}: {named} of {sent} were found in the logs of `{SIDECAR}`; {hint}"
-    ))
+    Some(Lost {
+        fault: format!(
+            "marked-requests: {named} of {sent} were found in the logs of `{SIDECAR}`; {hint}"
+        ),
+        all: named == 0,
+    })
 }
 
 /// The lines are there, and nobody can read them.
@@ -195,11 +213,6 @@ fn unknown_format() -> Blindness {
         reason: reason.to_owned(),
         uids: None,
     }
-}
-
-/// Whether nothing that was sent can be found in a log that the scenario needs.
-pub(super) fn is_blind(fault: &str) -> bool {
-    fault.starts_with(&format!("{MARKS_FAULT}: 0 of"))
 }
 
 /// Enough of our calls carried the API server's time.

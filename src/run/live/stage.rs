@@ -138,12 +138,12 @@ impl<'a> Stage<'a> {
             .now(Source::Load, EventKind::Client(self.client(&config)));
         self.note("proving that failures would be seen");
         let observers = self.observers.as_ref().expect("just inserted");
-        let faults = proof::prove(plan, &config, observers, self.sink).await?;
-        if let Some(fault) = faults.iter().find(|fault| proof::is_blind(fault)) {
-            self.halting.set(Halt::Blind(fault.clone()));
+        let proof = proof::prove(plan, &config, observers, self.sink).await?;
+        if let Some(fault) = proof.blind {
+            self.halting.set(Halt::Blind(fault));
             return Err(Stop::Halted);
         }
-        for fault in faults {
+        for fault in proof.faults {
             tracing::warn!("{fault}");
         }
         self.note("");
