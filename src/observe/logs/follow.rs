@@ -1,7 +1,7 @@
 //! How is the log of one container followed through breaks, restarts and its end?
 
 use super::Followers;
-use super::lag::Lag;
+use super::lag::{KEPT_UP, Lag};
 use super::parse::{KubeletError, kubelet_error};
 use super::resume::{Resume, Seen};
 use crate::evidence::{Blindness, EventKind, EventSink, LogLine, LogNotice, RunOffset, Source};
@@ -42,6 +42,8 @@ pub(super) struct Follower {
     /// The last stream ended in good order.
     clean: bool,
     lag: Lag,
+    /// The followers have been told that it is behind.
+    behind: bool,
 }
 
 /// How an open stream ended.
@@ -88,6 +90,7 @@ impl Follower {
             broken: None,
             clean: false,
             lag: Lag::default(),
+            behind: false,
         }
     }
 
@@ -183,7 +186,18 @@ impl Follower {
         let mut stream = std::pin::pin!(stream);
         let (mut new, mut raw) = (0, Vec::new());
         loop {
-            match read_line(&mut stream, &mut raw).await {
+            let line = {
+                let mut reading = std::pin::pin!(read_line(&mut stream, &mut raw));
+                match tokio::time::timeout(KEPT_UP, &mut reading).await {
+                    Ok(line) => line,
+                    Err(_) => {
+                        self.lag.caught_up();
+                        self.tell_lag();
+                        reading.await
+                    }
+                }
+            };
+            match line {
                 Ok(false) => return End::Eof { new },
                 Ok(true) => {}
                 Err(error) => return End::Broken(error.to_string()),
@@ -210,10 +224,14 @@ impl Follower {
         let Some(stamp) = line.stamp else {
             return;
         };
-        let before = self.lag.behind().is_some();
         self.lag.read(stamp, self.sink.clock().now().0);
+        self.tell_lag();
+    }
+
+    fn tell_lag(&mut self) {
         let behind = self.lag.behind().is_some();
-        if behind != before {
+        if behind != self.behind {
+            self.behind = behind;
             self.followers
                 .update(&self.uid, &self.container, |follow| follow.behind = behind);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A reader that is further behind than this has not kept up. Envoy's flush and a busy machine stay
 /// below it.
-const KEPT_UP: Duration = Duration::from_secs(2);
+pub(super) const KEPT_UP: Duration = Duration::from_secs(2);
 
 /// The way of the lines of one log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +21,11 @@ impl Lag {
     pub(super) fn read(&mut self, stamp: i64, at: i64) {
         self.last = at - stamp;
         self.least = Some(self.least.map_or(self.last, |least| least.min(self.last)));
+    }
+
+    /// The reader waits for a line: whatever was late has been read.
+    pub(super) fn caught_up(&mut self) {
+        self.last = self.least.unwrap_or(self.last);
     }
 
     /// By how much the last line was late, where that is more than a reader that keeps up is.
@@ -52,5 +57,9 @@ mod tests {
             lag.read(stamp, at);
             assert_eq!(lag.behind(), behind, "{stamp} {at}");
         }
+        lag.read(hour + 6 * SECOND, 60 * SECOND);
+        assert!(lag.behind().is_some());
+        lag.caught_up();
+        assert_eq!(lag.behind(), None, "a reader that waits is not behind");
     }
 }
