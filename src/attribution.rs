@@ -23,21 +23,14 @@ pub use findings::{
     PodFinding, RunnerUp, SidecarKind, Stance,
 };
 
-use crate::evidence::{EventKind, Timeline};
+use crate::evidence::Timeline;
 
 /// Explains every failed request of a run and finds the hazards of its pods.
 pub fn attribute(timeline: &Timeline) -> Findings {
     let scene = scene::Scene::new(timeline);
     let failures = timeline
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::RequestFailed(request) => {
-                let case = case::Case::of(&scene, event.seq, request);
-                Some(decide::decide(&scene, &case))
-            }
-            _ => None,
-        })
+        .failed_requests()
+        .map(|(event, request)| decide::decide(&scene, &case::Case::of(&scene, event, request)))
         .collect();
     let clocks = scene
         .offsets

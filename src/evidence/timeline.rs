@@ -1,6 +1,7 @@
 //! What is the whole frozen record of a run, as attribution and verdict read it?
 
-use super::event::Event;
+use super::event::{Event, EventKind};
+use super::request::FailedRequest;
 use super::store::{LogLine, RunInfo};
 
 /// All events of a run and the log lines that belong to them, frozen.
@@ -31,5 +32,13 @@ impl Timeline {
         self.logs
             .iter()
             .find(|log| log.pod == pod && log.container == container)
+    }
+
+    /// The stored failed requests, each with the `seq` of its event.
+    pub fn failed_requests(&self) -> impl Iterator<Item = (u64, &FailedRequest)> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::RequestFailed(request) => Some((event.seq, request.as_ref())),
+            _ => None,
+        })
     }
 }

@@ -5,7 +5,7 @@ use super::model::{
     CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
 };
 use super::words::{meaning, seen};
-use crate::attribution::{Attribution, Cause, Confidence, Findings, PodFinding};
+use crate::attribution::{Attribution, Cause, Confidence, Findings};
 use crate::evidence::{EventKind, FailedRequest, Origin, RunInfo, Timeline};
 use crate::verdict::{self, Verdict};
 use std::collections::{BTreeMap, HashMap};
@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, HashMap};
 impl Report {
     /// Builds the report of a judged run.
     pub fn new(timeline: &Timeline, findings: Findings, verdict: Verdict) -> Self {
-        let requests = failed_requests(timeline);
+        let requests: HashMap<u64, &FailedRequest> = timeline.failed_requests().collect();
         let failures: Vec<FailureEntry> = findings
             .failures
             .iter()
             .filter_map(|found| Some(entry(found, requests.get(&found.event)?)))
             .collect();
-        let causes = causes(&failures, &findings.pods);
+        let causes = causes(&failures, &findings);
         let advice = match broken_slip(timeline) {
             Some(slip) => vec![withheld(&slip)],
             None => advise(&failures, &findings.pods),
@@ -57,17 +57,6 @@ fn broken_slip(timeline: &Timeline) -> Option<String> {
     })
 }
 
-fn failed_requests(timeline: &Timeline) -> HashMap<u64, &FailedRequest> {
-    timeline
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::RequestFailed(request) => Some((event.seq, request.as_ref())),
-            _ => None,
-        })
-        .collect()
-}
-
 fn entry(found: &Attribution, request: &FailedRequest) -> FailureEntry {
     FailureEntry {
         client: found.client.clone(),
@@ -87,7 +76,7 @@ fn entry(found: &Attribution, request: &FailedRequest) -> FailureEntry {
 }
 
 /// The most frequent first; among equals in the order of the design.
-fn causes(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<CauseSummary> {
+fn causes(failures: &[FailureEntry], findings: &Findings) -> Vec<CauseSummary> {
     let mut by_cause: BTreeMap<Cause, Vec<&FailureEntry>> = BTreeMap::new();
     for failure in failures {
         by_cause.entry(failure.cause).or_default().push(failure);
@@ -96,21 +85,18 @@ fn causes(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<CauseSummary> {
         .into_iter()
         .map(|(cause, failures)| cause_summary(cause, &failures))
         .collect();
-    count_calls(&mut causes, pods);
+    count_calls(&mut causes, findings);
     causes.sort_by_key(|summary| std::cmp::Reverse(summary.count + summary.calls));
     causes
 }
 
 /// Calls are lost between a sidecar's end and its app's (design 6): that is one cause.
-fn count_calls(causes: &mut Vec<CauseSummary>, pods: &[PodFinding]) {
-    let lost = |pod: &PodFinding| pod.outbound_failures.unwrap_or(0);
-    let Some(worst) = pods.iter().max_by_key(|pod| lost(pod)) else {
+fn count_calls(causes: &mut Vec<CauseSummary>, findings: &Findings) {
+    let calls = findings.outbound.lost;
+    let worst = findings.pods.iter().max_by_key(|pod| pod.outbound_failures);
+    let Some(worst) = worst.filter(|_| calls > 0) else {
         return;
     };
-    let calls = pods.iter().map(lost).sum();
-    if calls == 0 {
-        return;
-    }
     let cause = Cause::SidecarExitedFirst;
     match causes.iter_mut().find(|summary| summary.cause == cause) {
         Some(summary) => summary.calls = calls,

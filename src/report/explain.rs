@@ -7,7 +7,7 @@ mod svg;
 use super::terminal::evidence_line;
 use super::words::{meaning, seen};
 use crate::attribution::{Attribution, Findings, PodFinding};
-use crate::evidence::{EventKind, FailedRequest, Timeline};
+use crate::evidence::{FailedRequest, Timeline};
 use rows::{Focus, Row, around, around_window, cited, request_rows, rows, terminating_pods};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -150,13 +150,9 @@ fn find<'a>(
             return Err(ExplainError { id, hint });
         }
     };
-    let request = timeline
-        .events
-        .iter()
-        .find_map(|event| match &event.kind {
-            EventKind::RequestFailed(request) if event.seq == found.event => Some(request.as_ref()),
-            _ => None,
-        })
+    let (_, request) = timeline
+        .failed_requests()
+        .find(|(event, _)| *event == found.event)
         .expect("an attribution belongs to a failed request of the record");
     Ok((found, request))
 }

@@ -52,25 +52,17 @@ pub(super) fn measure(timeline: &Timeline, limit: f64) -> Control {
 /// Requests sent in the baseline that failed only once the disruption had begun.
 fn cut_later(timeline: &Timeline, until: RunOffset, start: RunOffset) -> u64 {
     let sent_before = |request: &FailedRequest| request.sent.unwrap_or(request.intended) < until;
-    failed_requests(timeline)
-        .filter(|request| sent_before(request) && request.end >= start)
+    timeline
+        .failed_requests()
+        .filter(|(_, request)| sent_before(request) && request.end >= start)
         .count() as u64
 }
 
 /// Failed requests that were over before the first disruption: they are the control's, whatever
 /// they are called.
 fn failed_before(timeline: &Timeline, start: RunOffset) -> u64 {
-    failed_requests(timeline)
-        .filter(|request| request.end < start)
-        .count() as u64
-}
-
-fn failed_requests(timeline: &Timeline) -> impl Iterator<Item = &FailedRequest> {
     timeline
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::RequestFailed(request) => Some(request.as_ref()),
-            _ => None,
-        })
+        .failed_requests()
+        .filter(|(_, request)| request.end < start)
+        .count() as u64
 }

@@ -93,13 +93,9 @@ fn blamed_sendings(timeline: &Timeline, findings: &Findings) -> Vec<RunOffset> {
         .map(|failure| failure.event)
         .collect();
     timeline
-        .events
-        .iter()
-        .filter(|event| blamed.contains(&event.seq))
-        .filter_map(|event| match &event.kind {
-            EventKind::RequestFailed(request) => Some(request.sent.unwrap_or(request.intended)),
-            _ => None,
-        })
+        .failed_requests()
+        .filter(|(event, _)| blamed.contains(event))
+        .map(|(_, request)| request.sent.unwrap_or(request.intended))
         .collect()
 }
 

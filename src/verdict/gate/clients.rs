@@ -39,12 +39,9 @@ fn blamed(timeline: &Timeline, findings: &Findings) -> u64 {
         .filter(|failure| !counts_against_rollout(failure.cause))
         .map(|failure| failure.event)
         .collect();
-    let blamed = timeline.events.iter().filter(|event| match &event.kind {
-        EventKind::RequestFailed(request) => {
-            let baseline = start.is_some_and(|start| request.end < start);
-            !baseline && !excused.contains(&event.seq)
-        }
-        _ => false,
+    let blamed = timeline.failed_requests().filter(|(event, request)| {
+        let baseline = start.is_some_and(|start| request.end < start);
+        !baseline && !excused.contains(event)
     });
     blamed.count() as u64
 }
