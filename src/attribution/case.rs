@@ -6,7 +6,7 @@
 
 use super::Hop;
 use super::join;
-use super::scene::Scene;
+use super::scene::{Scene, is_meshed};
 use crate::evidence::{
     ConnectionKind, ErrorClass, FailedRequest, Interval, Outcome, RequestPhase, RunOffset,
 };
@@ -19,8 +19,6 @@ pub(super) struct Case<'a> {
     pub(super) client: usize,
     pub(super) meshed: bool,
     pub(super) shape: Shape,
-    /// When the attempt that failed can have begun: the sending, and later ones of a proxy.
-    pub(super) attempt: Interval,
     pub(super) end: RunOffset,
     /// The pod, where something proves it.
     pub(super) pod: Option<Known>,
@@ -103,17 +101,17 @@ const SENT_AGAIN: i64 = 900_000_000;
 impl<'a> Case<'a> {
     /// Reads one failed request.
     pub(super) fn of(scene: &Scene<'_>, event: u64, request: &'a FailedRequest) -> Self {
-        let client = scene.clients.get(&request.client);
-        let meshed = client.is_some_and(|client| client.meshed);
+        let meshed = is_meshed(&scene.clients, &request.client);
         let sent = request.sent.unwrap_or(request.intended);
-        let order = scene.clients.keys();
+        let mut order = scene.clients.keys();
         let mut case = Self {
             request,
             event,
-            client: order.take_while(|name| **name < request.client).count(),
+            client: order
+                .position(|name| *name == request.client)
+                .unwrap_or(usize::MAX),
             meshed,
             shape: Shape::Other,
-            attempt: Interval::point(sent),
             end: request.end,
             pod: None,
             among: None,
@@ -135,9 +133,6 @@ impl<'a> Case<'a> {
                 by: "the answer names the pod",
                 line: None,
             });
-        }
-        if case.meshed || !matches!(case.shape, Shape::Link(Link { hop: Hop::Pod, .. })) {
-            case.attempt = case.span();
         }
         join::apply(scene, &mut case);
         case

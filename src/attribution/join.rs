@@ -17,24 +17,27 @@ pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
     let own_pod = scene
         .clients
         .get(&case.request.client)
-        .and_then(|client| client.pod.clone());
+        .and_then(|client| client.pod.as_deref());
     let server = lines.iter().rev().find(|line| line.inbound).copied();
-    let client = lines
+    let by_id = lines
         .iter()
         .rev()
-        .find(|line| !line.inbound && Some(&line.pod) == own_pod.as_ref())
+        .find(|line| !line.inbound && Some(line.pod.as_str()) == own_pod)
         .copied();
+    // What the answer or a line with the id proves, no guess may deny.
+    let answered = case.pod.as_ref().map(|known| known.pod);
     let mut loosely = Loosely::default();
-    let client = client.or_else(|| loosely.find(scene, case, false));
-    let server = server.or_else(|| loosely.find(scene, case, true));
-    if lines.is_empty() && client.is_none() && server.is_none() && scene.proxies.unwanted.is_empty()
-    {
-        return;
-    }
-    case.attempt = case.span();
+    let client = by_id.or_else(|| {
+        let logged = server.and_then(|line| scene.pod_named(&line.pod, case.end));
+        loosely.find(scene, case, false, answered.or(logged))
+    });
     if let Some(line) = client {
         from_client(scene, case, line);
     }
+    let server = server.or_else(|| {
+        let chosen = by_id.and(case.pod.as_ref()).map(|known| known.pod);
+        loosely.find(scene, case, true, answered.or(chosen))
+    });
     if let Some(line) = server {
         from_server(scene, case, line);
     }
@@ -55,32 +58,35 @@ pub(super) fn apply(scene: &Scene<'_>, case: &mut Case<'_>) {
 #[derive(Default)]
 struct Loosely {
     doubtful: bool,
+    /// So many lines fit that they tell no pod.
+    nobody: bool,
     /// Where more than one line fits: the pods that these lines mean.
     among: Option<Vec<usize>>,
 }
 
 impl Loosely {
-    /// The line of one side that fits best.
+    /// The line of one side that fits best, and means no other pod than the one that is proved.
     fn find<'s>(
         &mut self,
         scene: &'s Scene<'_>,
         case: &Case<'_>,
         inbound: bool,
+        proved: Option<usize>,
     ) -> Option<&'s Access> {
-        let joined = scene.loose.lines(&scene.proxies, case.event, inbound);
+        let meant = |line: &Access| {
+            if inbound {
+                scene.pod_named(&line.pod, case.end)
+            } else {
+                scene.pod_at(line.upstream_host.as_deref()?, case.end)
+            }
+        };
+        let mut joined = scene.loose.lines(&scene.proxies, case.event, inbound);
+        let agrees = |pod: usize| proved.is_none_or(|proved| proved == pod);
+        joined.lines.retain(|line| meant(line).is_none_or(agrees));
         let best = *joined.lines.first()?;
         self.doubtful |= joined.doubtful;
-        let mut pods: Vec<usize> = joined
-            .lines
-            .iter()
-            .filter_map(|line| {
-                if inbound {
-                    scene.pod_named(&line.pod, case.end)
-                } else {
-                    scene.pod_at(line.upstream_host.as_deref()?, case.end)
-                }
-            })
-            .collect();
+        self.nobody |= joined.cut && proved.is_none();
+        let mut pods: Vec<usize> = joined.lines.iter().filter_map(|line| meant(line)).collect();
         pods.sort_unstable();
         pods.dedup();
         if pods.len() > 1 {
@@ -92,7 +98,9 @@ impl Loosely {
     /// Keeps the ambiguity: no pod is named that another line denies.
     fn keep(self, case: &mut Case<'_>) {
         case.doubtful = self.doubtful;
-        if self.among.is_some() {
+        if self.nobody {
+            case.pod = None;
+        } else if self.among.is_some() {
             case.pod = None;
             case.among = self.among;
         }

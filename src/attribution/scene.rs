@@ -6,6 +6,7 @@
 
 mod app_log;
 mod baseline;
+mod circumstances;
 mod demand;
 mod instants;
 mod intermediaries;
@@ -18,6 +19,7 @@ mod span;
 
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
+pub(super) use circumstances::Circumstances;
 pub(super) use instants::{Crash, End, How, Reaction};
 pub(super) use intermediaries::{Intermediary, Outage};
 pub(super) use loose::Loose;
@@ -27,8 +29,8 @@ pub(super) use routes::Routes;
 pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
-    Budgets, ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent,
-    PodLife, Resource, RunOffset, Timeline, object_constraints, pod_events, replica_set_owners,
+    ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent, PodLife,
+    Resource, RunOffset, Timeline, object_constraints, pod_events, replica_set_owners,
 };
 use crate::scenario::{ObservePlan, Plan};
 use std::collections::{BTreeMap, HashMap};
@@ -52,11 +54,10 @@ pub(super) struct Scene<'a> {
     pub(super) routes: Routes,
     pub(super) harness: Vec<Harness>,
     pub(super) observe: ObservePlan,
-    pub(super) budgets: Budgets,
     /// Proxies on the way that ended, and that belong to no app.
     pub(super) intermediaries: Vec<Intermediary>,
-    /// When an autoscaler made the workload smaller.
-    pub(super) shrunk: Vec<RunOffset>,
+    /// By pod: what may be added to a failure that is its.
+    pub(super) circumstances: Vec<Circumstances>,
     /// Requests go through something outside the cluster: an ingress or a load balancer.
     pub(super) outer: bool,
     blind: Vec<(String, Interval)>,
@@ -91,20 +92,23 @@ impl<'a> Scene<'a> {
         let clients = clients(timeline);
         let answers = instants::answers(timeline, &lives, &clients);
         let mut constraints = object_constraints(timeline, &lives);
+        let mut events = pod_events(timeline);
         for (life, log) in lives.iter().zip(&logs) {
             app_log::constraints(
                 timeline,
                 life,
                 log,
                 answers.get(&life.name),
+                events.get(&life.uid).map_or(&[], Vec::as_slice),
                 &mut constraints,
             );
         }
         proxy_log::constraints(timeline, &proxies, &lives, &nodes, &mut constraints);
-        Loose::constraints(timeline, &proxies, &clients, &nodes, &mut constraints);
+        let wanting = loose::wanting(timeline, &proxies, &clients);
+        loose::constraints(timeline, &proxies, &wanting, &nodes, &mut constraints);
         let offsets = ClockOffsets::solve(timeline, &constraints);
+        let loose = Loose::of(&proxies, &wanting, &nodes, &offsets);
         let intermediaries = Intermediary::all(&others, &offsets);
-        let mut events = pod_events(timeline);
         let mut probes = probes::all(timeline);
         let pods: Vec<Pod> = lives
             .into_iter()
@@ -129,9 +133,10 @@ impl<'a> Scene<'a> {
                 by_address.entry(address.clone()).or_default().push(index);
             }
         }
+        let circumstances = Circumstances::all(timeline, &pods, &endpoints);
         Self {
             timeline,
-            loose: Loose::of(timeline, &proxies, &clients, &nodes, &offsets),
+            loose,
             routes: Routes::of(timeline, &clients, &endpoints, &offsets, &pods),
             pods,
             by_name,
@@ -142,9 +147,8 @@ impl<'a> Scene<'a> {
             clients,
             baseline: Baseline::of(timeline),
             harness: harness(timeline),
-            budgets: Budgets::of(timeline),
             intermediaries,
-            shrunk: shrunk(timeline),
+            circumstances,
             outer,
             observe,
             lost_nodes: lost_nodes(timeline),
@@ -255,6 +259,11 @@ fn clients(timeline: &Timeline) -> BTreeMap<String, ClientInfo> {
         .collect()
 }
 
+/// The client sits behind a sidecar of its own.
+pub(super) fn is_meshed(clients: &BTreeMap<String, ClientInfo>, name: &str) -> bool {
+    clients.get(name).is_some_and(|client| client.meshed)
+}
+
 fn harness(timeline: &Timeline) -> Vec<Harness> {
     timeline
         .events
@@ -265,53 +274,6 @@ fn harness(timeline: &Timeline) -> Vec<Harness> {
         })
         .collect()
 }
-
-/// When the workload became smaller as an autoscaler's event says: its own count, and the event's,
-/// must agree (facts C14).
-fn shrunk(timeline: &Timeline) -> Vec<RunOffset> {
-    let (mut sizes, mut wanted) = (Vec::new(), Vec::new());
-    let mut before = None;
-    for event in &timeline.events {
-        let EventKind::Object {
-            resource, object, ..
-        } = &event.kind
-        else {
-            continue;
-        };
-        let text = |pointer| object.pointer(pointer).and_then(|text| text.as_str());
-        let workload = timeline.run.workload.as_deref().unwrap_or_default();
-        let own = workload.rsplit('/').next();
-        match resource {
-            Resource::Events if text("/reason") == Some("SuccessfulRescale") => {
-                let size = text("/message")
-                    .and_then(|message| message.strip_prefix("New size: "))
-                    .and_then(|rest| rest.split(';').next()?.trim().parse::<u64>().ok());
-                wanted.extend(size.map(|size| (event.at.hi, size)));
-            }
-            Resource::Deployments | Resource::StatefulSets if text("/metadata/name") == own => {
-                let size = object
-                    .pointer("/spec/replicas")
-                    .and_then(|size| size.as_u64());
-                if let (Some(before), Some(size)) = (before, size)
-                    && size < before
-                {
-                    sizes.push((event.at.hi, size));
-                }
-                before = size.or(before);
-            }
-            _ => {}
-        }
-    }
-    let told = |(at, size): &(RunOffset, u64)| {
-        let near = |other: RunOffset| (other.0 - at.0).abs() <= RESCALED;
-        wanted.iter().any(|(said, to)| to == size && near(*said))
-    };
-    sizes.retain(told);
-    sizes.into_iter().map(|(at, _)| at).collect()
-}
-
-/// An autoscaler tells of its change within this time.
-const RESCALED: i64 = 10_000_000_000;
 
 fn lost_nodes(timeline: &Timeline) -> Vec<(String, Interval)> {
     let mut ready: HashMap<String, RunOffset> = HashMap::new();

@@ -4,8 +4,8 @@
 //! only for the explanation that won and for its best competitor.
 
 use super::case::{Case, Link, LinkKind, Shape};
-use super::explain::{Because, Hypothesis, context, says};
-use super::scene::{Pod, Reaction, Scene};
+use super::explain::{Because, Hypothesis, context, intermediary, says};
+use super::scene::{Outage, Pod, Reaction, Scene};
 use super::{Cause, Evidence, Hop, RunnerUp, Stance};
 use crate::evidence::Interval;
 
@@ -272,12 +272,24 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
     vec![says(Some(case.span()), text, vec![case.event])]
 }
 
-/// The proxy on the way whose end fits best.
+/// The proxy on the way whose end fits best, the nearest of them; the client's own, where its
+/// connection broke.
 fn intermediary_text(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Evidence> {
+    let link = match case.shape {
+        Shape::Link(link) => Some(link),
+        _ => None,
+    };
     let all = scene.intermediaries.iter();
     let outages = all.flat_map(|one| one.outages.iter().map(move |outage| (one, outage)));
-    let nearest = outages.min_by_key(|(_, outage)| (outage.at.hi.0 - case.end.0).abs());
-    let Some((one, outage)) = nearest else {
+    let best = link.and_then(|link| {
+        let fit = |outage: &Outage| intermediary::fits(case, link.kind, *outage);
+        let far = |outage: &Outage| (outage.at.hi.0 - case.end.0).abs();
+        outages.min_by(|(_, one), (_, other)| {
+            let better = fit(other).total_cmp(&fit(one));
+            better.then_with(|| far(one).cmp(&far(other)))
+        })
+    });
+    let Some((one, outage)) = best else {
         let text = "the client's own sidecar is on the way; no pod of the target is";
         return vec![says(Some(case.span()), text.to_owned(), vec![case.event])];
     };

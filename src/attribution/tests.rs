@@ -11,10 +11,8 @@ mod without_mesh;
 use super::*;
 use crate::evidence::{Change, ConnectionKind, ErrorClass, RequestPhase, Resource};
 use serde_json::json;
-use stage::{MILLI, SECOND, Stage, stamp, transport};
+use stage::{MILLI, SECOND, STAYS, Stage, stamp, transport};
 use std::collections::BTreeMap;
-
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
 
 #[test]
 fn a_refusal_after_an_app_has_ended_is_a_late_route() {

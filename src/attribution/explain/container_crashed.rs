@@ -72,9 +72,7 @@ fn fits(
                 lo: near.lo,
                 hi: back.max(near.lo),
             };
-            let hits = down
-                .intersect(Interval::between(case.attempt.lo, case.end))
-                .is_some();
+            let hits = down.intersect(case.span()).is_some();
             (
                 if hits { 2.0 } else { 0.0 },
                 hits && crash.at.hi <= case.end,

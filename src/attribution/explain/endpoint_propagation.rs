@@ -42,7 +42,6 @@ pub(super) fn explain(
     {
         return;
     }
-    let begun = case.attempt;
     let routed = still_routed(scene, case, index, pod);
     let (weight, because, tight) = match (link.hop, link.kind) {
         (Hop::ServerSidecar, LinkKind::Refused) => (
@@ -57,7 +56,7 @@ pub(super) fn explain(
                 (
                     refused(scene, case, pod),
                     Because::AppStopped,
-                    deleted.hi <= begun.lo,
+                    deleted.hi <= case.sent(),
                 )
             }
         }
@@ -142,8 +141,7 @@ fn refused(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
         lo: RunOffset(stopped.lo.0 - SAME / 4),
         hi: until.max(stopped.lo),
     };
-    let at = Interval::between(case.attempt.lo, case.end);
-    if at.intersect(window).is_none() {
+    if case.span().intersect(window).is_none() {
         return 0.0;
     }
     told_before(scene, case, pod)
@@ -174,8 +172,7 @@ fn behind_proxy(case: &Case<'_>, pod: &Pod) -> f64 {
         lo: proxy.at.lo.max(app.at.lo),
         hi: RunOffset(i64::MAX),
     };
-    let span = Interval::between(case.attempt.lo, case.end);
-    if span.intersect(from).is_none() {
+    if case.span().intersect(from).is_none() {
         return 0.0;
     }
     // The later end must be over; how surely it is, is how much of it lies before the attempt.

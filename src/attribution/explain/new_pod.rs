@@ -41,8 +41,7 @@ pub(super) fn explain(
         lo: routed.min(until),
         hi: until,
     };
-    let attempt = Interval::between(case.attempt.lo, case.end);
-    if closed.intersect(attempt).is_none() || until < routed {
+    if closed.intersect(case.span()).is_none() || until < routed {
         return;
     }
     if pod
@@ -62,7 +61,7 @@ pub(super) fn explain(
         (false, false) => 1.5 * routed_to(scene, case, link.hop, pod),
         (true, false) => 0.05,
     };
-    let weight = weight * early(pod, case.attempt.lo);
+    let weight = weight * early(pod, case.sent());
     let tight = pod.listened.is_some_and(|listened| listened.lo >= case.end);
     found.push(
         Hypothesis::new(

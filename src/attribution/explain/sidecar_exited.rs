@@ -38,9 +38,7 @@ pub(super) fn explain(
                 lo: RunOffset(proxy.at.lo.0 - SAME / 4),
                 hi: RunOffset(i64::MAX),
             };
-            let fits = from
-                .intersect(Interval::between(case.attempt.lo, end))
-                .is_some();
+            let fits = from.intersect(case.span()).is_some();
             (f64::from(u8::from(fits)), Because::ProxyGone)
         }
         LinkKind::Vanished => return,

@@ -4,7 +4,7 @@
 //! languages and frameworks, never by one app's text.
 
 use crate::evidence::{
-    Clock, Constraint, Interval, LogLine, PodLife, STAMP_WIDTH, Timeline, WATCH_LATENCY,
+    Clock, Constraint, Interval, LogLine, PodEvent, PodLife, STAMP_WIDTH, Timeline, WATCH_LATENCY,
 };
 use regex::RegexSet;
 use std::sync::LazyLock;
@@ -115,6 +115,7 @@ pub(super) fn constraints(
     life: &PodLife,
     log: &AppLog,
     answers: Option<&Answers>,
+    events: &[PodEvent],
     found: &mut Vec<Constraint>,
 ) {
     let Some(node) = &life.node else {
@@ -191,7 +192,12 @@ pub(super) fn constraints(
         && log.shutdown.len() <= 8
     {
         let method = "apps shut down after their pod's deletion";
-        let hook = life.app().map_or(0, |app| app.prestop_sleep);
+        // A hook that failed did not sleep.
+        let failed = events
+            .iter()
+            .any(|event| event.reason == "FailedPreStopHook");
+        let slept = life.app().filter(|_| !failed);
+        let hook = slept.map_or(0, |app| app.prestop_sleep);
         let known = wall(deletion.seen) - WATCH_LATENCY + hook.min(deletion.grace);
         found.push(Constraint::stamped_after(
             clock(),

@@ -4,6 +4,7 @@
 //! nothing of it was seen although it was due several times, no route led to it. A client without a
 //! sidecar chooses with each new connection, one behind a sidecar with each request.
 
+use super::is_meshed;
 use crate::evidence::{ClientInfo, ConnectionKind, EventKind, RunOffset, Timeline};
 use std::collections::BTreeMap;
 
@@ -27,10 +28,7 @@ impl Demand {
             let EventKind::Requests(counts) = &event.kind else {
                 continue;
             };
-            let meshed = clients
-                .get(&counts.client)
-                .is_some_and(|client| client.meshed);
-            if !meshed && counts.connection != ConnectionKind::New {
+            if !is_meshed(clients, &counts.client) && counts.connection != ConnectionKind::New {
                 continue;
             }
             let own = buckets.entry(counts.client.as_str()).or_default();

@@ -1,5 +1,6 @@
 //! Of which facts is a pod's life made, as explainers ask for it?
 
+use super::is_meshed;
 use super::probes::Probed;
 use crate::evidence::{
     ClientInfo, ConnectionKind, EventKind, Interval, PodLife, RunOffset, Timeline,
@@ -93,10 +94,8 @@ pub(super) fn answers(
         if new {
             answers.latest_sent_new = answers.latest_sent_new.max(counts.latest_sent);
         }
-        let meshed = clients
-            .get(&counts.client)
-            .is_some_and(|client| client.meshed);
-        if let (true, Some(sent)) = (new || meshed, counts.latest_sent) {
+        let anew = new || is_meshed(clients, &counts.client);
+        if let (true, Some(sent)) = (anew, counts.latest_sent) {
             let chosen = answers.chosen.entry(counts.client.clone()).or_insert(sent);
             *chosen = sent.max(*chosen);
         }

@@ -1,5 +1,7 @@
 //! When did a pod's decisive instants fall (facts 5.2), each as an interval on the harness's clock?
 
+mod crashes;
+
 use super::app_log::{self, AppLog};
 use super::instants::{Answers, Crash, End, How, Reaction};
 use super::proxy_log::ProxyLife;
@@ -46,9 +48,6 @@ pub(in crate::attribution) const SAME: i64 = 60_000_000;
 
 /// A proxy ends within this time of its agent's word.
 const MOMENTS: i64 = 300_000_000;
-
-/// An event of the kubelet arrives within this time.
-const LATE_EVENT: i64 = 2_000_000_000;
 
 /// A container that ends this much before the end of the grace period was not killed by it.
 const GRACE_TOLERANCE: i64 = 1_000_000_000;
@@ -304,110 +303,6 @@ impl Pod {
         if let Some(hi) = hi {
             self.listened = Some(Interval { lo: lo.min(hi), hi });
         }
-    }
-
-    fn place_crashes(&mut self, offsets: &ClockOffsets) {
-        let mut crashes = Vec::new();
-        for end in self.life.ends.iter().filter(|end| !end.before_run) {
-            let Some(spec) = self
-                .life
-                .containers
-                .iter()
-                .find(|spec| spec.name == end.container)
-            else {
-                continue;
-            };
-            if spec.role == Role::Init || self.belongs_to_deletion(end) {
-                continue;
-            }
-            let mut at = Interval {
-                lo: self.life.first_seen,
-                hi: end.seen,
-            };
-            if let Some(finished) = end
-                .finished
-                .and_then(|stamp| self.place(offsets, stamp, STAMP_WIDTH))
-            {
-                at = at.intersect(finished).unwrap_or(at);
-            }
-            crashes.push(Crash {
-                at,
-                told: self.told_to_stop(end, at, offsets),
-                back: self.back(end, offsets),
-                code: end.code,
-                proxy: spec.role != Role::App,
-                event: end.event,
-            });
-        }
-        self.crashes = crashes;
-    }
-
-    /// The kubelet says so before it stops a container for its probe (facts 1.7).
-    fn told_to_stop(&self, end: &ContainerEnd, at: Interval, offsets: &ClockOffsets) -> RunOffset {
-        let killings = self.events.iter().filter(|event| {
-            event.reason == "Killing"
-                && event.container.as_deref() == Some(end.container.as_str())
-                && event.message.contains("will be restarted")
-                && event.seen.0 - at.hi.0 < LATE_EVENT
-        });
-        let told = killings.filter_map(|event| {
-            let stamped = event
-                .stamp
-                .and_then(|stamp| self.place(offsets, stamp, FLOOR));
-            let lo = stamped.map_or(event.seen, |stamped| stamped.lo);
-            (at.lo.0 - lo.0 < self.life.spec_grace + FLOOR).then_some(lo)
-        });
-        told.min().map_or(at.lo, |told| told.min(at.lo))
-    }
-
-    /// The end of a container after its pod's deletion was requested.
-    fn belongs_to_deletion(&self, end: &ContainerEnd) -> bool {
-        let Some(deleted) = self.deleted else {
-            return false;
-        };
-        let restarted = self.life.starts.iter().any(|start| {
-            start.container == end.container
-                && end
-                    .finished
-                    .is_some_and(|finished| start.started >= finished)
-                && end.started != Some(start.started)
-        });
-        end.seen >= deleted.lo && !restarted
-    }
-
-    /// When a container that ended served again.
-    fn back(&self, end: &ContainerEnd, offsets: &ClockOffsets) -> Option<Interval> {
-        let finished = end.finished?;
-        let start = self.life.starts.iter().find(|start| {
-            start.container == end.container
-                && start.started >= finished
-                && end.started != Some(start.started)
-        })?;
-        let line = self
-            .log
-            .listening
-            .iter()
-            .find(|(_, stamp)| *stamp >= finished)
-            .and_then(|(_, stamp)| self.place(offsets, *stamp, 0));
-        let ready = self
-            .life
-            .ready
-            .iter()
-            .find(|(seen, ready, _)| *ready && *seen >= end.seen)
-            .map(|(seen, _, _)| *seen);
-        let started = self.place(offsets, start.started, STAMP_WIDTH);
-        let lo = line
-            .map(|line| line.lo)
-            .or(started.map(|started| started.lo));
-        // A new list may show the restart and the readiness in one state.
-        let hi = line
-            .map(|line| line.hi)
-            .or(ready)
-            .unwrap_or(RunOffset(i64::MAX));
-        Some(Interval {
-            lo: lo.unwrap_or(end.seen).min(hi),
-            hi,
-        })
     }
 
     fn place_reaction(&mut self, offsets: &ClockOffsets) {

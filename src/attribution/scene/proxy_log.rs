@@ -5,8 +5,7 @@
 //! through its proxy. Agent lines give the instants of the proxy's own end.
 
 use crate::evidence::{
-    Clock, Constraint, ContainerLog, EventKind, FailedRequest, PodLife, RunOffset, Timeline,
-    WATCH_LATENCY,
+    Clock, Constraint, ContainerLog, FailedRequest, PodLife, RunOffset, Timeline, WATCH_LATENCY,
 };
 use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
 use std::collections::{HashMap, HashSet};
@@ -90,12 +89,8 @@ impl ProxyLogs {
     /// Reads the logs of all proxies.
     pub(super) fn of(timeline: &Timeline, format: Option<&str>) -> Self {
         let failed: HashSet<String> = timeline
-            .events
-            .iter()
-            .filter_map(|event| match &event.kind {
-                EventKind::RequestFailed(request) => Some(masked(&request.request_id)),
-                _ => None,
-            })
+            .failed_requests()
+            .map(|(_, request)| masked(&request.request_id))
             .collect();
         let format = format.and_then(|format| TextFormat::new(format).ok());
         let mut logs = Self::default();
@@ -246,10 +241,7 @@ pub(super) fn constraints(
     found: &mut Vec<Constraint>,
 ) {
     let wall = |at: RunOffset| timeline.run.started_at + at.0;
-    for event in &timeline.events {
-        let EventKind::RequestFailed(request) = &event.kind else {
-            continue;
-        };
+    for (_, request) in timeline.failed_requests() {
         for line in proxies
             .lines
             .get(&masked(&request.request_id))

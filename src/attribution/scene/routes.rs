@@ -7,10 +7,11 @@
 
 use super::Pod;
 use super::demand::Demand;
+use super::is_meshed;
 use crate::attribution::case::FAST;
 use crate::evidence::{
-    ClientInfo, ClockOffsets, ConnectionKind, EndpointHistory, ErrorClass, EventKind, Outcome,
-    RequestPhase, RunOffset, Timeline,
+    ClientInfo, ClockOffsets, ConnectionKind, EndpointHistory, ErrorClass, Outcome, RequestPhase,
+    RunOffset, Timeline,
 };
 use std::collections::BTreeMap;
 
@@ -82,17 +83,11 @@ impl Routes {
         routes.hosts = (most.unwrap_or(pods.len()).max(1) + 1) as f64;
         let names: Vec<&String> = clients.keys().collect();
         let mut taken = vec![Taken::default(); names.len()];
-        for event in &timeline.events {
-            let EventKind::RequestFailed(request) = &event.kind else {
-                continue;
-            };
-            let meshed = clients
-                .get(&request.client)
-                .is_some_and(|client| client.meshed);
+        for (_, request) in timeline.failed_requests() {
             let Outcome::Transport { class, .. } = &request.outcome else {
                 continue;
             };
-            if meshed {
+            if is_meshed(clients, &request.client) {
                 continue;
             }
             let sent = request.sent.unwrap_or(request.intended);

@@ -1,12 +1,9 @@
 //! Modifiers, and causes outside the target: budgets, autoscalers, load balancers, gateways.
 
-use super::stage::{Ending, Line, MILLI, SECOND, Stage, address, stamp, transport};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, stamp, transport};
 use super::{Cause, Modifier};
 use crate::evidence::{Change, ErrorClass, Origin, Outcome, RequestPhase, Resource};
 use serde_json::{Value, json};
-
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
-const AT: i64 = 12 * SECOND;
 
 fn modifiers(stage: Stage) -> Vec<Modifier> {
     stage.explain().failures[0].modifiers.clone()

@@ -1,13 +1,10 @@
 //! Failures that look like a termination's and are none: each must be left to what it is, although
 //! pods come and go at the same time (facts 5.3, C12 to C18).
 
-use super::stage::{Ending, Line, MILLI, SECOND, Stage, address, stamp, transport};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, stamp, transport};
 use super::{Cause, Confidence, Findings, Modifier, SidecarKind};
 use crate::evidence::{Change, ConnectionKind, ErrorClass, Outcome, RequestPhase, Resource};
 use serde_json::json;
-
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
-const AT: i64 = 12 * SECOND;
 
 /// Causes that a pod's deletion has.
 const OF_A_TERMINATION: &[Cause] = &[
@@ -191,11 +188,7 @@ fn a_filter_chain_that_was_taken_away_is_found_by_the_peer_s_socket() {
 
 #[test]
 fn probes_of_the_proxy_s_own_ports_are_no_lost_calls_and_no_flapping() {
-    let serves = Ending {
-        reacts: Some(30 * MILLI),
-        app: (12 * SECOND, 0),
-        ..Ending::at_once()
-    };
+    let serves = Ending::serves_on();
     let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
     stage.end("old-1", AT, serves, STAYS);
     for (after, text) in [
@@ -243,11 +236,7 @@ fn probes_of_the_proxy_s_own_ports_are_no_lost_calls_and_no_flapping() {
 #[test]
 fn the_end_of_a_stream_to_istiod_is_not_the_proxy_s() {
     let lead = |late: bool| {
-        let serves = Ending {
-            reacts: Some(30 * MILLI),
-            app: (12 * SECOND, 0),
-            ..Ending::at_once()
-        };
+        let serves = Ending::serves_on();
         let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
         stage.end("old-1", AT, serves, STAYS);
         for after in [1, 4] {

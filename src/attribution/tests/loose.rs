@@ -1,11 +1,10 @@
 //! Access lines that do not carry the id of the request: joined by peer, time and path.
 
-use super::stage::{Ending, Line, MILLI, SECOND, Stage};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, stamp};
 use super::{Cause, Confidence, Findings, SidecarKind};
-use crate::evidence::{Outcome, RequestPhase};
+use crate::evidence::{Change, FailedRequest, Outcome, RequestPhase, Resource};
+use serde_json::json;
 
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
-const AT: i64 = 12 * SECOND;
 const REFUSED: &str = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
 
 /// `old-1`'s app ends at once behind its proxy, and a plain client gets its proxy's 503.
@@ -16,7 +15,7 @@ fn refused(id: &str) -> Stage {
     stage
 }
 
-fn fail(stage: &mut Stage, id: &str, sent: i64) {
+fn fail<'s>(stage: &'s mut Stage, id: &str, sent: i64) -> &'s mut FailedRequest {
     let status = Outcome::Status {
         code: 503,
         grpc: None,
@@ -24,6 +23,7 @@ fn fail(stage: &mut Stage, id: &str, sent: i64) {
     let request = stage.fail(sent, 30 * MILLI, status, RequestPhase::Body);
     id.clone_into(&mut request.request_id);
     request.response.body = Some(REFUSED.to_owned());
+    request
 }
 
 fn explained(stage: Stage) -> Findings {
@@ -94,4 +94,50 @@ fn a_log_that_has_the_ids_of_others_is_joined_by_ids_alone() {
     let found = explained(stage);
     assert_eq!(found.failures[0].pod.as_deref(), Some("old-1"));
     assert_eq!(found.failures[1].pod, None);
+}
+
+#[test]
+fn no_guess_denies_an_answer_that_names_its_pod() {
+    let mut stage = refused("mine");
+    let named = fail(&mut stage, "named", AT + 2 * SECOND);
+    named.response.pod = Some("old-1".to_owned());
+    for pod in ["old-2", "old-1"] {
+        stage.server_line(pod, "-", AT + 2 * SECOND, 29 * MILLI, Line::REFUSED);
+    }
+    let found = explained(stage);
+    assert_eq!(found.failures[1].pod.as_deref(), Some("old-1"));
+}
+
+#[test]
+fn no_guess_denies_a_line_that_has_the_id() {
+    let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+    stage.client("mesh", true);
+    let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+    let mut own = stage.pod("loadgen", running, None, true);
+    own["metadata"]["ownerReferences"][0]["name"] = json!("loadgen-1");
+    stage.object(0, Resource::Pods, Change::Added, own);
+    stage.end("old-1", AT, Ending::at_once(), STAYS);
+    let first = [("old-1", false, true, true)];
+    stage.end("old-2", AT, Ending::at_once(), &first);
+    fail(&mut stage, "mine", AT + SECOND).client = "mesh".to_owned();
+    stage.server_line("old-1", "mine", AT + SECOND, 28 * MILLI, Line::REFUSED);
+    for pod in ["old-2", "old-1"] {
+        let host = format!("{}:8080", address(pod));
+        stage.client_line("-", AT + SECOND, 29 * MILLI, &host, Line::PASSED_ON);
+    }
+    let found = explained(stage);
+    assert_eq!(found.failures[0].pod.as_deref(), Some("old-1"));
+}
+
+#[test]
+fn where_many_lines_fit_no_pod_is_named() {
+    let mut stage = refused("mine");
+    // What is kept of them, the best, is all of one pod.
+    for _ in 0..64 {
+        stage.server_line("old-1", "-", AT + SECOND, 30 * MILLI, Line::REFUSED);
+    }
+    stage.server_line("old-2", "-", AT + SECOND, 29 * MILLI, Line::REFUSED);
+    let found = explained(stage);
+    assert_eq!(found.failures[0].pod, None);
+    assert_ne!(found.failures[0].confidence, Confidence::Proved);
 }

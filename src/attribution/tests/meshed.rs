@@ -1,12 +1,10 @@
 //! Targets with a sidecar, classic or native: which process left first, and what each side logged
 //! (facts 9, the discriminators of 9.11).
 
-use super::stage::{Ending, Line, MILLI, SECOND, Stage, address, transport};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, transport};
 use super::{Cause, Confidence, SidecarKind};
 use crate::evidence::{ConnectionKind, ErrorClass, Outcome, RequestPhase};
 
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
-const AT: i64 = 12 * SECOND;
 const BOTH: [SidecarKind; 2] = [SidecarKind::Classic, SidecarKind::Native];
 
 const REFUSED: &str = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure";
@@ -152,11 +150,7 @@ fn a_request_that_the_app_had_is_cut_by_its_end() {
 
 #[test]
 fn a_proxy_that_leaves_first_cuts_and_refuses_until_its_app_ends() {
-    let serves = Ending {
-        reacts: Some(30 * MILLI),
-        app: (12 * SECOND, 0),
-        ..Ending::at_once()
-    };
+    let serves = Ending::serves_on();
     for client in [Client::Plain, Client::Meshed] {
         let mut stage = ending(SidecarKind::Classic, serves);
         cut(&mut stage, client, AT + SECOND, AT + 5_045 * MILLI);

@@ -1,15 +1,12 @@
 //! What the probes of a pod's own address, and a client's own patience, tell of a refusal.
 
-use super::stage::{MILLI, SECOND, Stage, stamp, transport};
+use super::stage::{AT, MILLI, SECOND, STAYS, Stage, stamp, transport};
 use super::{Cause, Confidence};
 use crate::evidence::{
     Change, ConnectionKind, ErrorClass, EventKind, PodProbe, ProbeOutcome, RequestPhase, Resource,
     RunOffset,
 };
 use serde_json::json;
-
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
-const AT: i64 = 12 * SECOND;
 
 fn probe(stage: &mut Stage, at: i64, outcome: ProbeOutcome) {
     let probe = PodProbe {

@@ -17,6 +17,12 @@ use serde_json::{Value, json};
 pub(super) const SECOND: i64 = 1_000_000_000;
 pub(super) const MILLI: i64 = 1_000_000;
 
+/// `old-1` is deleted then, unless a test says otherwise.
+pub(super) const AT: i64 = 12 * SECOND;
+
+/// What the slices list beside it.
+pub(super) const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
+
 /// The wall clock at offset 0.
 const STARTED: i64 = 1_795_533_600 * SECOND;
 

@@ -1,12 +1,9 @@
 //! Targets without a sidecar: every way to end, each way to meet it (facts 5.3, 8, 9.13).
 
-use super::stage::{Ending, Line, MILLI, SECOND, Stage, address, stamp, transport};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, stamp, transport};
 use super::{Cause, Confidence};
 use crate::evidence::{Change, ConnectionKind, ErrorClass, Outcome, RequestPhase, Resource};
 use serde_json::json;
-
-const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
-const AT: i64 = 12 * SECOND;
 
 /// `old-1` is deleted and ends like this.
 fn ending(ending: Ending) -> Stage {

@@ -26,6 +26,15 @@ impl Ending {
             proxy: (5_040 * MILLI, 0),
         }
     }
+
+    /// The app hears of it and serves on for 12 s.
+    pub(in crate::attribution::tests) fn serves_on() -> Self {
+        Self {
+            reacts: Some(30 * MILLI),
+            app: (12 * SECOND, 0),
+            ..Self::at_once()
+        }
+    }
 }
 
 impl Stage {
