@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,7 @@ pub struct Server {
     api: Arc<Api>,
     listener: TcpListener,
     address: SocketAddr,
+    outages: watch::Receiver<Option<tokio::time::Instant>>,
     identity: Arc<Identity>,
 }
 
@@ -32,10 +34,13 @@ impl Server {
     pub async fn bind(api: Arc<Api>, address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
+        // From now on: an outage may come before the first request.
+        let outages = api.faults.outages();
         Ok(Self {
             api,
             listener,
             address,
+            outages,
             identity: Arc::new(Identity::new(address.ip())?),
         })
     }
@@ -54,7 +59,7 @@ impl Server {
     /// opens the same port again when it is over.
     pub async fn run(self, token: CancellationToken) -> io::Result<()> {
         let mut listener = self.listener;
-        let mut outages = self.api.faults.outages();
+        let mut outages = self.outages;
         loop {
             let until = tokio::select! {
                 () = token.cancelled() => return Ok(()),
