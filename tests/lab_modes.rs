@@ -204,11 +204,11 @@ async fn an_envoys_lines_tell_the_time_of_its_node() {
         return;
     };
     let pod = practice.pod("default").await;
-    let mut request = practice.send(&pod, 1);
+    let mut request = practice.send(&pod, 1_000);
     let now = jiff::Timestamp::now();
     let _ = request.kill();
     let _ = request.wait();
-    let line = practice.line(&pod, "/delay?ms=1 ").await;
+    let line = practice.line(&pod, "/delay?ms=1000 ").await;
     let stamp = line.split(['[', ']']).nth(1).expect("a stamp");
     let at: jiff::Timestamp = stamp
         .parse()

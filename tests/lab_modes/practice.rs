@@ -91,19 +91,22 @@ impl Practice {
         .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Has a request with a pod's app that takes so long.
+    /// Has a request with a pod's app that takes so long, of which the app is told before this ends:
+    /// long enough for somebody to see it at work.
     pub(super) fn send(&self, pod: &str, millis: u32) -> Child {
         let pod = self.seen(pod);
         let address = pod["status"]["podIP"].as_str().expect("an address");
         let script = format!(
             "exec 3<>/dev/tcp/{address}/8080
              printf 'GET /delay?ms={millis} HTTP/1.1\\r\\nHost: demo\\r\\n\\r\\n' >&3
-             until [ \"$busy\" = 1 ]; do
+             for _ in {{1..100}}; do
                  exec 4<>/dev/tcp/{address}/8080
                  printf 'GET /busy HTTP/1.1\\r\\nHost: demo\\r\\nConnection: close\\r\\n\\r\\n' >&4
                  busy=$(tail -n 1 <&4)
+                 [ \"$busy\" = 1 ] && break
+                 sleep 0.05
              done
-             echo sent
+             [ \"$busy\" = 1 ] && echo sent || echo \"not sent: busy is '$busy'\"
              cat <&3"
         );
         let mut child = inside(&self.up, &["bash", "-c", &script])
