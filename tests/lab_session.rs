@@ -4,13 +4,20 @@
 //! Where namespaces are not permitted the labs run in loopback mode, and what that mode cannot show
 //! is not claimed.
 
+#[path = "lab/processes.rs"]
+mod processes;
+#[path = "lab/wait.rs"]
+mod wait;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use processes::processes_of;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
+use wait::wait_for;
 
 const MANIFEST: &str = "
 apiVersion: v1
@@ -319,28 +326,9 @@ fn a_lab_that_is_killed_leaves_no_process() {
     let folder = lab.folder().to_owned();
     lab.up.kill().expect("killed");
     lab.up.wait().expect("reaped");
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    loop {
+    wait_for("end of the lab", Duration::from_secs(20), || {
         let left = processes_of(&folder);
-        if left.is_empty() {
-            break;
-        }
-        assert!(
-            std::time::Instant::now() < deadline,
-            "still there: {left:?}"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
+    });
     let _ = std::fs::remove_dir_all(folder);
-}
-
-/// Processes whose command line names the lab's folder: its stage, its inside, its shims.
-fn processes_of(folder: &Path) -> Vec<String> {
-    let folder = folder.to_string_lossy().into_owned();
-    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let commands = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    commands
-        .map(|command| String::from_utf8_lossy(&command).replace('\0', " "))
-        .filter(|command| command.contains(&folder))
-        .collect()
 }

@@ -5,12 +5,24 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "lab/processes.rs"]
+mod processes;
+#[path = "lab/record.rs"]
+mod record;
+#[path = "lab/shown.rs"]
+mod shown;
+#[path = "lab/wait.rs"]
+mod wait;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use processes::processes_of;
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use shown::shown;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use wait::wait_for;
 
 const SCENARIO: &str = "
 apiVersion: lastwatch.dev/v1alpha1
@@ -27,19 +39,7 @@ spec:
   lab: {manifests: [MANIFEST]}
 ";
 
-/// Asks until there is an answer; the last refusal is told.
-fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
-    let begun = Instant::now();
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(last) if begun.elapsed() > Duration::from_secs(90) => {
-                panic!("no {what} within 90 s; last seen: {last}")
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
-}
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A run in a folder of its own, in which the lab's folder is as well.
 struct Run {
@@ -72,14 +72,16 @@ impl Run {
     }
 
     fn events(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("run/events.jsonl"));
-        let text = text.unwrap_or_default();
-        let lines = text.lines().map(serde_json::from_str);
-        lines.filter_map(Result::ok).collect()
+        record::events(&self.directory())
+    }
+
+    /// Where it is recorded.
+    fn directory(&self) -> PathBuf {
+        self.folder.path().join("run")
     }
 
     fn wait_for_event(&self, what: &str, fits: impl Fn(&Value) -> bool) {
-        wait_for(what, || {
+        wait_for(what, PATIENCE, || {
             let events = self.events();
             let there = events.iter().any(&fits);
             there
@@ -97,26 +99,6 @@ impl Run {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
         (output.status.code(), shown(&output))
     }
-}
-
-fn shown(output: &Output) -> String {
-    format!(
-        "{}\n--- stdout\n{}\n--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-/// Processes whose command line names a folder.
-fn processes_of(folder: &Path) -> Vec<String> {
-    let folder = folder.to_str().unwrap();
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let commands = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    commands
-        .map(|command| String::from_utf8_lossy(&command).replace('\0', " "))
-        .filter(|command| command.contains(folder))
-        .collect()
 }
 
 /// Tells a run to stop as soon as it has recorded an event that fits.
@@ -139,10 +121,9 @@ fn interrupted(wait: &str, signal: Signal, changed: bool, fits: impl Fn(&Value) 
         .rev()
         .find_map(|event| event["kind"]["phase"].as_str().map(str::to_owned));
     assert_eq!(last.as_deref(), Some("interrupted"), "{text}");
-    let report = std::fs::read_to_string(run.folder.path().join("run/report.json")).unwrap();
-    let report: Value = serde_json::from_str(&report).unwrap();
+    let report = record::report(&run.directory());
     assert_ne!(report["verdict"], "PASS", "{text}");
-    wait_for("end of the lab", || {
+    wait_for("end of the lab", PATIENCE, || {
         let left = processes_of(run.folder.path());
         left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
     });
@@ -190,7 +171,7 @@ fn a_second_signal_ends_run_and_lab_at_once() {
         "{:?}: {text}",
         told.elapsed()
     );
-    wait_for("end of the lab", || {
+    wait_for("end of the lab", PATIENCE, || {
         let left = processes_of(run.folder.path());
         left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
     });

@@ -7,12 +7,21 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "lab/record.rs"]
+mod record;
+#[path = "lab/shown.rs"]
+mod shown;
+#[path = "lab/wait.rs"]
+mod wait;
+
 use lastwatch::lab::mesh::find_envoy;
 use serde_json::Value;
+use shown::shown;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use wait::wait_for;
 
 /// A Deployment of two injected pods whose app serves on for as long as its endpoint may be in
 /// somebody's routes.
@@ -127,24 +136,16 @@ impl Bed {
     }
 
     fn events(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path("run/events.jsonl")).unwrap_or_default();
-        let lines = text.lines().map(serde_json::from_str);
-        lines.filter_map(Result::ok).collect()
+        record::events(&self.path("run"))
     }
 
     fn report(&self) -> Value {
-        let text = std::fs::read_to_string(self.path("run/report.json")).unwrap();
-        serde_json::from_str(&text).unwrap()
+        record::report(&self.path("run"))
     }
 }
 
 fn told(output: &Output) -> (i32, String) {
-    let text = format!(
-        "{}\n--- stdout\n{}\n--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let text = shown(output);
     assert!(!text.contains("panicked"), "{text}");
     (output.status.code().unwrap(), text)
 }
@@ -282,20 +283,14 @@ fn a_sidecar_that_crashes_in_mid_run_is_a_crash_and_no_rollouts_fault() {
         envoy = bed.envoy.display()
     );
     let fragile = bed.program("envoy", &script);
-    let command = bed.command(&fragile);
-    let running = std::thread::spawn({
-        let mut command = command;
-        move || command.output().unwrap()
+    let mut command = bed.command(&fragile);
+    let running = std::thread::spawn(move || command.output().unwrap());
+    wait_for("disruption", Duration::from_secs(120), || {
+        let events = bed.events();
+        disturbed(&events)
+            .then_some(())
+            .ok_or_else(|| format!("{:?}", events.last()))
     });
-    let begun = Instant::now();
-    while !disturbed(&bed.events()) {
-        assert!(
-            begun.elapsed() < Duration::from_secs(120),
-            "{:?}",
-            bed.events().last()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
     std::fs::write(now, "").unwrap();
     let (code, text) = told(&running.join().unwrap());
     assert_eq!(code, 1, "requests were dropped: {text}");

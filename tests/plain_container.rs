@@ -7,9 +7,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "lab/shown.rs"]
+mod shown;
+
 use serde_json::Value;
+use shown::shown;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 /// In a user namespace of its own, in which none may be made, without any capability.
 const CONTAINER: &str = "echo 0 > /proc/sys/user/max_user_namespaces && \
@@ -29,15 +33,6 @@ fn contained(words: &[&str]) -> Command {
     command.args(["--user", "--map-root-user", "sh", "-c", CONTAINER, "sh"]);
     command.args(words);
     command
-}
-
-fn shown(output: &Output) -> String {
-    format!(
-        "{}\n--- stdout\n{}\n--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
 }
 
 /// Nothing but this machine's slowness speaks against the run.

@@ -1,7 +1,8 @@
 //! What if the API server fails while pods are ending?
 
 use crate::node::Node;
-use crate::practice::{Practice, shown, wait_for};
+use crate::practice::{Practice, wait_for};
+use crate::shown::shown;
 use crate::{NO_EXPOSURE, begin, ended, is_one, phases};
 use lastwatch::lab::api::User;
 use serde_json::Value;

@@ -1,7 +1,8 @@
 //! What if the record cannot be written any more?
 
 use crate::node::Node;
-use crate::practice::{Practice, shown, wait_for};
+use crate::practice::{Practice, wait_for};
+use crate::shown::shown;
 use crate::{NO_EXPOSURE, QUIET, begin_with, ended, is_one, left_nothing};
 use std::io::Write;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! What if a container writes 100,000 lines a second?
 
-use crate::practice::{Practice, shown, wait_for};
+use crate::practice::{Practice, wait_for};
+use crate::shown::shown;
 use crate::{NO_EXPOSURE, begin, phase, phases};
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};

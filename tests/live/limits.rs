@@ -1,6 +1,7 @@
 //! What if this machine has no file handle or no port left for the next connection?
 
-use crate::practice::{Practice, shown};
+use crate::practice::Practice;
+use crate::shown::shown;
 use crate::{NO_EXPOSURE, QUIET, begin_with, ended, left_nothing, phase, phases};
 use serde_json::Value;
 use std::path::PathBuf;

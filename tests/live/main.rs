@@ -15,11 +15,18 @@ mod limits;
 mod node;
 mod panics;
 mod practice;
+#[path = "../lab/record.rs"]
+mod record;
 mod repeat;
+#[path = "../lab/shown.rs"]
+mod shown;
 mod signals;
+#[path = "../lab/wait.rs"]
+mod wait;
 
-use practice::{NAMESPACE, Practice, shown, wait_for};
+use practice::{NAMESPACE, Practice, wait_for};
 use serde_json::Value;
+use shown::shown;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! What does a run leave behind that panics, whichever of its tasks that is?
 
 use crate::node::Node;
-use crate::practice::{NAMESPACE, Practice, shown, wait_for};
+use crate::practice::{NAMESPACE, Practice, wait_for};
+use crate::shown::shown;
 use crate::{NO_EXPOSURE, is_one, phases};
 use http::Request;
 use kube::client::Body;

@@ -2,6 +2,7 @@
 //! server of this process behind its Service, and logs that a test writes.
 
 use crate::node::{Node, running};
+use crate::record;
 use lastwatch::cluster::rights::RIGHTS;
 use lastwatch::lab::api::{Api, LogRequest, LogSource, LogStream, Server, User};
 use lastwatch::lab::controllers;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -366,11 +367,7 @@ spec:
 
     /// The events of the run so far.
     pub(crate) fn events(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.run_directory().join("events.jsonl"));
-        let text = text.unwrap_or_default();
-        text.lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        record::events(&self.run_directory())
     }
 
     /// Waits until the run has recorded an event that fits.
@@ -429,8 +426,7 @@ spec:
     }
 
     pub(crate) fn report(&self) -> Value {
-        let text = std::fs::read_to_string(self.run_directory().join("report.json")).unwrap();
-        serde_json::from_str(&text).unwrap()
+        record::report(&self.run_directory())
     }
 }
 
@@ -469,26 +465,7 @@ async fn serve(listener: TcpListener, hanging: watch::Receiver<bool>) {
     }
 }
 
-/// Asks until there is an answer, for a minute; the last refusal is told.
-pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
-    let begun = Instant::now();
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(last) if begun.elapsed() > Duration::from_secs(60) => {
-                panic!("no {what} within a minute; last seen: {last}")
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
-}
-
-/// What a command printed, for messages.
-pub(crate) fn shown(output: &Output) -> String {
-    format!(
-        "{}\n--- stdout\n{}\n--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+/// Asks until there is an answer, for a minute.
+pub(crate) fn wait_for<T>(what: &str, ask: impl FnMut() -> Result<T, String>) -> T {
+    crate::wait::wait_for(what, Duration::from_secs(60), ask)
 }

@@ -2,7 +2,8 @@
 
 use crate::node::Node;
 use crate::phases;
-use crate::practice::{Practice, shown};
+use crate::practice::Practice;
+use crate::shown::shown;
 use std::time::Duration;
 
 /// Runs rolling restarts until the bound; gives the rounds and the bound.

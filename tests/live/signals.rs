@@ -1,7 +1,8 @@
 //! What does a run leave behind that is told to stop?
 
 use crate::node::Node;
-use crate::practice::{Practice, shown, wait_for};
+use crate::practice::{Practice, wait_for};
+use crate::shown::shown;
 use crate::{NO_EXPOSURE, begin, ended, is_one, phase, phases};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
