@@ -3,8 +3,8 @@
 //!
 //! What is expected is read from the recordings, and so is what is set up: each recorded workload is
 //! applied to a lab, with the lab's test app for the recorded one, its pod is deleted under a real
-//! Envoy, and its end is compared. Needs an Envoy (`scripts/get-envoy`) and namespaces; where one is
-//! missing there is nothing to compare, and the test says so.
+//! Envoy (`scripts/get-envoy`), and its end is compared. Where namespaces are not permitted there is
+//! nothing to compare, and the test says so.
 
 #![cfg(target_os = "linux")]
 
@@ -12,6 +12,8 @@
 mod ending;
 #[path = "lab/inside.rs"]
 mod inside;
+#[path = "lab/namespaces.rs"]
+mod namespaces;
 #[path = "lab_modes/practice.rs"]
 mod practice;
 #[path = "lab_modes/recorded.rs"]

@@ -1,12 +1,14 @@
 //! What if the mesh itself fails: an Envoy that cannot start or crashes, an access log that tells
 //! nothing, a pod without a redirect? Said clearly, and never a PASS on a gate that needed it.
 //!
-//! Each test needs an Envoy (`scripts/get-envoy`) and what namespaces need; where one is missing,
-//! the test says so.
+//! Each test needs an Envoy (`scripts/get-envoy`). Where namespaces are not permitted there is no
+//! mesh, and the test says so.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "lab/namespaces.rs"]
+mod namespaces;
 #[path = "lab/record.rs"]
 mod record;
 #[path = "lab/shown.rs"]
@@ -15,6 +17,7 @@ mod shown;
 mod wait;
 
 use lastwatch::lab::mesh::find_envoy;
+use namespaces::permitted;
 use serde_json::Value;
 use shown::shown;
 use std::os::unix::fs::PermissionsExt;
@@ -81,24 +84,11 @@ impl Bed {
     /// `None`: there is no mesh here.
     #[expect(clippy::print_stderr, reason = "a test that tries nothing says so")]
     fn new(manifest: &str, steps: &str, more: &str, mesh: &str) -> Option<Self> {
-        let mut unshare = Command::new("unshare");
-        unshare.args([
-            "--user",
-            "--map-root-user",
-            "--net",
-            "--pid",
-            "--fork",
-            "true",
-        ]);
-        let permitted = unshare.output().is_ok_and(|output| output.status.success());
-        let Ok(envoy) = find_envoy(None) else {
-            eprintln!("not tried: there is no Envoy");
-            return None;
-        };
-        if !permitted {
+        if !permitted(&["--net", "--pid", "--fork"]) {
             eprintln!("not tried: namespaces are not permitted");
             return None;
         }
+        let envoy = find_envoy(None).unwrap_or_else(|error| panic!("{error}"));
         let folder = tempfile::tempdir().unwrap();
         let scenario = SCENARIO.replace("STEPS", steps);
         let scenario = scenario.replace("MORE", more).replace("MESH", mesh);

@@ -7,9 +7,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "lab/namespaces.rs"]
+mod namespaces;
 #[path = "lab/shown.rs"]
 mod shown;
 
+use namespaces::permitted;
 use serde_json::Value;
 use shown::shown;
 use std::path::Path;
@@ -21,10 +24,7 @@ const CONTAINER: &str = "echo 0 > /proc/sys/user/max_user_namespaces && \
 
 /// A command as it would run in a plain container.
 fn contained(words: &[&str]) -> Command {
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "true"]);
-    let permitted = unshare.output().is_ok_and(|output| output.status.success());
-    if !permitted {
+    if !permitted(&[]) {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         return command;

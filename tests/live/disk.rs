@@ -1,20 +1,13 @@
 //! What if the record cannot be written any more?
 
+use crate::namespaces::permitted;
 use crate::node::Node;
 use crate::practice::{Practice, wait_for};
 use crate::shown::shown;
 use crate::{NO_EXPOSURE, QUIET, begin_with, ended, is_one, left_nothing};
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
-
-/// A namespace of mounts can be had here, as everywhere but in a plain container.
-fn mounts_are_permitted() -> bool {
-    let mut attempt = Command::new("unshare");
-    attempt.args(["--user", "--map-root-user", "--mount", "true"]);
-    attempt.status().is_ok_and(|status| status.success())
-}
 
 /// What starts a command with a disk of its own in the place of a folder, on which `size` fits.
 fn on_a_disk<'a>(size: &str, folder: &'a Path, script: &'a mut String) -> Vec<&'a str> {
@@ -35,7 +28,7 @@ fn on_a_disk<'a>(size: &str, folder: &'a Path, script: &'a mut String) -> Vec<&'
 
 #[test]
 fn a_full_disk_ends_the_run_with_an_error_and_no_verdict() {
-    if !mounts_are_permitted() {
+    if !permitted(&["--mount"]) {
         eprintln!("not tried: no small disk can be mounted here");
         return;
     }
@@ -53,7 +46,7 @@ fn a_full_disk_ends_the_run_with_an_error_and_no_verdict() {
 
 #[test]
 fn a_disk_that_fills_up_after_a_change_does_not_keep_it_from_being_undone() {
-    if !mounts_are_permitted() {
+    if !permitted(&["--mount"]) {
         eprintln!("not tried: no small disk can be mounted here");
         return;
     }

@@ -1,5 +1,6 @@
 //! What if this machine has no file handle or no port left for the next connection?
 
+use crate::namespaces::permitted;
 use crate::practice::Practice;
 use crate::shown::shown;
 use crate::{NO_EXPOSURE, QUIET, begin_with, ended, left_nothing, phase, phases};
@@ -82,9 +83,7 @@ const INSIDE: &str = "LASTWATCH_FEW_PORTS";
 
 #[test]
 fn a_run_that_runs_out_of_ports_blames_itself() {
-    let mut probe = Command::new("unshare");
-    probe.args(["--user", "--map-root-user", "--net", "true"]);
-    if !probe.status().is_ok_and(|status| status.success()) {
+    if !permitted(&["--net"]) {
         eprintln!("not tried: no network of its own can be had here");
         return;
     }

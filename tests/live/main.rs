@@ -12,6 +12,8 @@ mod disk;
 mod flood;
 mod lease;
 mod limits;
+#[path = "../lab/namespaces.rs"]
+mod namespaces;
 mod node;
 mod panics;
 mod practice;
