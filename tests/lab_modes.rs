@@ -8,6 +8,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "lab/archive.rs"]
+mod archive;
 #[path = "lab_modes/ending.rs"]
 mod ending;
 #[path = "lab/inside.rs"]

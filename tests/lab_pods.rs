@@ -6,6 +6,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "lab/archive.rs"]
+mod archive;
 #[path = "lab_pods/client.rs"]
 mod client;
 #[path = "lab/inside.rs"]

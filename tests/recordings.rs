@@ -4,9 +4,12 @@
 //! no explanation can lean on it. The same must hold with another clock on the node; and with
 //! evidence taken away nothing that is called proved may be wrong.
 
+#[path = "lab/archive.rs"]
+mod archive;
 #[path = "recordings/vary.rs"]
 mod vary;
 
+use archive::unpack;
 use lastwatch::attribution::{Attribution, Cause, Confidence, Findings, PodFinding, attribute};
 use lastwatch::evidence::RunDir;
 use lastwatch::run::{ImportOptions, import};
@@ -65,11 +68,7 @@ fn archives() -> Vec<PathBuf> {
 
 impl Recording {
     fn unpack(archive: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = fs::File::open(archive).expect("an archive");
-        tar::Archive::new(flate2::read::GzDecoder::new(file))
-            .unpack(folder.path())
-            .expect("a whole archive");
+        let folder = unpack(archive);
         let file_name = archive
             .file_name()
             .expect("a name")

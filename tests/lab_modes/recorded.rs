@@ -1,5 +1,6 @@
 //! What was recorded of a mode: the workload that was applied, and how its pods ended.
 
+use super::archive::unpack;
 use super::ending::{Ending, Line};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,12 +17,8 @@ pub(super) struct Recording {
 impl Recording {
     pub(super) fn of(mode: &str) -> Self {
         let name = format!("mesh-{mode}");
-        let folder = tempfile::tempdir().expect("a folder");
         let archive = format!("tests/testdata/recordings/{name}.tar.gz");
-        let file = fs::File::open(&archive).expect(&archive);
-        tar::Archive::new(flate2::read::GzDecoder::new(file))
-            .unpack(folder.path())
-            .expect("a whole archive");
+        let folder = unpack(Path::new(&archive));
         let capture = folder.path().join(name);
         let truth: Vec<Value> =
             serde_json::from_str(&read(&capture.join("pods.json"))).expect("the truth of the pods");

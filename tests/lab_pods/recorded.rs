@@ -1,10 +1,11 @@
 //! What was recorded of a rollout without a mesh: the watches, and how the client's requests failed.
 
+use super::archive::unpack;
 use super::shapes::Shapes;
 use super::stories::Stories;
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A recording, unpacked.
 pub(super) struct Recording {
@@ -14,12 +15,8 @@ pub(super) struct Recording {
 
 impl Recording {
     pub(super) fn of(name: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
         let archive = format!("tests/testdata/recordings/{name}.tar.gz");
-        let file = fs::File::open(&archive).expect(&archive);
-        tar::Archive::new(flate2::read::GzDecoder::new(file))
-            .unpack(folder.path())
-            .expect("a whole archive");
+        let folder = unpack(Path::new(&archive));
         Self {
             capture: folder.path().join(name),
             _folder: folder,
