@@ -4,6 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "lab/come_up.rs"]
+mod come_up;
+#[path = "lab/inside.rs"]
+mod inside;
+
+use come_up::come_up;
+use inside::inside;
 use lastwatch::cluster::rights::{Kind, NODE_RIGHTS, Need, RIGHTS};
 use lastwatch::cluster::{Cluster, Reach};
 use lastwatch::task::wait_until;
@@ -11,9 +18,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lastwatch");
@@ -38,29 +44,18 @@ impl Drop for Lab {
 
 impl Lab {
     fn start() -> Self {
-        let mut up = Command::new(PROGRAM)
-            .args(["lab", "up", "--manifests", "manifests/demo/no-prestop.yaml"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = up.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        assert!(!line.trim().is_empty(), "the lab did not come up");
+        let words = ["lab", "up", "--manifests", "manifests/demo/no-prestop.yaml"];
+        let (up, kubeconfig) = come_up(Command::new(PROGRAM).args(words));
         Self {
             up,
-            kubeconfig: PathBuf::from(line.trim()),
+            kubeconfig,
             folder: tempfile::tempdir().unwrap(),
         }
     }
 
     fn exec(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(PROGRAM);
         let folder = self.kubeconfig.parent().unwrap();
-        command.args(["lab", "exec", "--lab"]).arg(folder);
-        command.arg("--").args(words);
-        command.stdin(Stdio::null()).output().unwrap()
+        inside(folder, words).output().unwrap()
     }
 
     /// A scenario with every step that changes something.

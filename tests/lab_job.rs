@@ -3,6 +3,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "lab/come_up.rs"]
+mod come_up;
 #[path = "lab/up.rs"]
 mod up;
 

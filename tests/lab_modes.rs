@@ -10,6 +10,8 @@
 
 #[path = "lab/archive.rs"]
 mod archive;
+#[path = "lab/come_up.rs"]
+mod come_up;
 #[path = "lab_modes/ending.rs"]
 mod ending;
 #[path = "lab/inside.rs"]

@@ -10,6 +10,8 @@
 mod archive;
 #[path = "lab_pods/client.rs"]
 mod client;
+#[path = "lab/come_up.rs"]
+mod come_up;
 #[path = "lab/inside.rs"]
 mod inside;
 #[path = "lab_pods/recorded.rs"]
@@ -183,7 +185,7 @@ async fn rollout(up: &Up, client: &kube::Client, round: usize, target: &str, rat
     ];
     let mut words = vec![program];
     words.extend(ignored);
-    let mut load = inside::inside(up, &words)
+    let mut load = inside::inside(up.folder(), &words)
         .env("TARGET", target)
         .env("RATE", rate.to_string())
         .stdin(Stdio::piped())

@@ -4,18 +4,23 @@
 //! Where namespaces are not permitted the labs run in loopback mode, and what that mode cannot show
 //! is not claimed.
 
+#[path = "lab/come_up.rs"]
+mod come_up;
+#[path = "lab/inside.rs"]
+mod inside;
 #[path = "lab/processes.rs"]
 mod processes;
 #[path = "lab/wait.rs"]
 mod wait;
 
+use come_up::come_up;
+use inside::inside;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, LogParams};
 use processes::processes_of;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 use wait::wait_for;
 
@@ -59,19 +64,8 @@ impl Lab {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = folder.path().join("demo.yaml");
         std::fs::write(&manifest, text).expect("a file");
-        let mut up = Command::new(env!("CARGO_BIN_EXE_lastwatch"))
-            .args(["lab", "up", "--manifests"])
-            .arg(&manifest)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let stdout = up.stdout.take().expect("a pipe");
-        let mut line = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("a kubeconfig");
-        let kubeconfig = PathBuf::from(line.trim());
-        assert!(kubeconfig.exists(), "the lab did not come up");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
+        let (up, kubeconfig) = come_up(command.args(["lab", "up", "--manifests"]).arg(&manifest));
         let order = std::fs::read_to_string(kubeconfig.with_file_name("order.json"));
         Self {
             up,
@@ -94,10 +88,7 @@ impl Lab {
     }
 
     fn exec(&self, script: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_lastwatch"))
-            .args(["lab", "exec", "--lab"])
-            .arg(self.folder())
-            .args(["--", "bash", "-c", script])
+        inside(self.folder(), &["bash", "-c", script])
             .output()
             .expect("the program runs")
     }

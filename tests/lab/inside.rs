@@ -1,12 +1,12 @@
 //! Commands inside a lab.
 
-use super::up::{PROGRAM, Up};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A command that will run in the lab's network, as a program on the first node.
-pub(crate) fn inside(up: &Up, words: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(["lab", "exec", "--lab"]).arg(up.folder());
+/// A command that will run in the network of the lab of this folder, as a program on its first node.
+pub(crate) fn inside(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
+    command.args(["lab", "exec", "--lab"]).arg(folder);
     command.arg("--").args(words).stdin(Stdio::null());
     command
 }

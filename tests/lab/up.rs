@@ -1,11 +1,9 @@
 //! A lab that is up, and ends with the test.
 
+use super::come_up::come_up;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_lastwatch");
+use std::process::{Child, Command};
 
 pub(crate) struct Up {
     child: Child,
@@ -44,17 +42,8 @@ impl Up {
         let path = folder.path().join("scenario.yaml");
         // A YAML document may be written as JSON.
         std::fs::write(&path, scenario.to_string()).expect("a file");
-        let mut child = Command::new(PROGRAM)
-            .args(["lab", "up", "--scenario"])
-            .arg(&path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let kubeconfig = PathBuf::from(line.trim());
-        assert!(kubeconfig.exists(), "the lab did not come up");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
+        let (child, kubeconfig) = come_up(command.args(["lab", "up", "--scenario"]).arg(&path));
         let up = Self {
             child,
             kubeconfig,

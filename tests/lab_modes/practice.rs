@@ -107,7 +107,7 @@ impl Practice {
              [ \"$busy\" = 1 ] && echo sent || echo \"not sent: busy is '$busy'\"
              cat <&3"
         );
-        let mut child = inside(&self.up, &["bash", "-c", &script])
+        let mut child = inside(self.up.folder(), &["bash", "-c", &script])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program runs");
