@@ -20,6 +20,8 @@ mod practice;
 #[path = "../lab/record.rs"]
 mod record;
 mod repeat;
+#[path = "../lab/rest.rs"]
+mod rest;
 #[path = "../lab/shown.rs"]
 mod shown;
 mod signals;

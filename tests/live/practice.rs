@@ -3,10 +3,11 @@
 
 use crate::node::{Node, running};
 use crate::record;
+use crate::rest::resting;
 use lastwatch::cluster::rights::RIGHTS;
 use lastwatch::lab::api::{Api, LogRequest, LogSource, LogStream, Server, User};
 use lastwatch::lab::controllers;
-use lastwatch::lab::store::{Status, Store, object};
+use lastwatch::lab::store::{Status, Store};
 use lastwatch::task::Scope;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -77,9 +78,6 @@ pub(crate) struct Practice {
     stop: CancellationToken,
     runtime: Runtime,
 }
-
-/// The annotation of a rolling restart, which stays by design where it changes nothing more.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 impl Drop for Practice {
     fn drop(&mut self) {
@@ -230,29 +228,7 @@ impl Practice {
 
     /// Waits until the Deployment is at rest, and gives all that a run could have left changed.
     pub(crate) fn at_rest(&self) -> Value {
-        let resting = || {
-            let demo = self.demo();
-            let (status, wanted) = (&demo["status"], &demo["spec"]["replicas"]);
-            let pods = self.store.list("pods", Some(NAMESPACE)).1.len();
-            let rest = status["observedGeneration"] == demo["metadata"]["generation"]
-                && status["availableReplicas"] == *wanted
-                && status["updatedReplicas"] == *wanted
-                && json!(pods) == *wanted;
-            if rest {
-                Ok(Value::clone(&demo))
-            } else {
-                Err(format!("{pods} pods, {status}"))
-            }
-        };
-        let mut demo = wait_for("rest", resting);
-        let template = &mut demo["spec"]["template"];
-        object::remove(&mut template["metadata"]["annotations"], RESTARTED_AT);
-        let annotations = template["metadata"]["annotations"].as_object();
-        if annotations.is_none_or(serde_json::Map::is_empty) {
-            object::remove(&mut template["metadata"], "annotations");
-        }
-        let leases = self.store.list("leases", Some(NAMESPACE)).1;
-        json!({"spec": demo["spec"], "leases": leases.len()})
+        wait_for("rest", || resting(&self.store, NAMESPACE))
     }
 
     fn create(&self, resource: &str, object: Value) -> Arc<Value> {

@@ -6,4 +6,6 @@
 mod faults;
 mod kill;
 mod preflight;
+#[path = "../lab/rest.rs"]
+mod rest;
 mod shop;

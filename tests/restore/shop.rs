@@ -1,6 +1,7 @@
 //! A namespace with a Deployment of three, served by the lab's API server and controllers in this
 //! process; the node is played here.
 
+use crate::rest::resting;
 use lastwatch::cluster::{Cluster, Reach, ResolvedTarget};
 use lastwatch::disrupt::Executor;
 use lastwatch::evidence::{EventSink, Fact, Origin, RunClock, RunInfo, RunWriter, SCHEMA_VERSION};
@@ -19,8 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 /// The namespace.
 pub(crate) const NAMESPACE: &str = "shop";
-
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// A namespace with a Deployment of three, and the cluster around it.
 pub(crate) struct Shop {
@@ -86,39 +85,12 @@ impl Shop {
 
     /// Waits until the workload is at rest, and gives all that a run could have left changed.
     pub(crate) async fn at_rest(&self) -> Value {
-        let resting = || async {
-            let demo = self
-                .store
-                .get("deployments", Some(NAMESPACE), "demo")
-                .unwrap();
-            let status = &demo["status"];
-            let wanted = &demo["spec"]["replicas"];
-            let pods = self.store.list("pods", Some(NAMESPACE)).1.len();
-            let rest = status["observedGeneration"] == demo["metadata"]["generation"]
-                && status["availableReplicas"] == *wanted
-                && status["updatedReplicas"] == *wanted
-                && json!(pods) == *wanted;
-            if rest {
-                Ok(Value::clone(&demo))
-            } else {
-                Err(format!("{pods} pods, {status}"))
-            }
-        };
-        let patience = Duration::from_secs(60);
-        let mut demo = wait_until("rest", patience, Duration::from_millis(50), resting)
-            .await
-            .unwrap();
-        // The annotation of a restart stays by design and is named.
-        let annotations = &mut demo["spec"]["template"]["metadata"]["annotations"];
-        object::remove(annotations, RESTARTED_AT);
-        if annotations
-            .as_object()
-            .is_none_or(serde_json::Map::is_empty)
-        {
-            object::remove(&mut demo["spec"]["template"]["metadata"], "annotations");
-        }
-        let leases = self.store.list("leases", Some(NAMESPACE)).1;
-        json!({"spec": demo["spec"], "leases": leases.len()})
+        let minute = Duration::from_secs(60);
+        let every = Duration::from_millis(50);
+        let rest = wait_until("rest", minute, every, || async {
+            resting(&self.store, NAMESPACE)
+        });
+        rest.await.unwrap()
     }
 
     /// Writes a kubeconfig with one context and gives its path.
