@@ -5,10 +5,10 @@
 
 use crate::node::Node;
 use crate::practice::Practice;
-use crate::{NO_EXPOSURE, ended, phase, phases};
+use crate::{NO_EXPOSURE, begin_with, ended, phase, phases};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const LIBRARY: &str = r#"
@@ -61,22 +61,17 @@ fn instants(event: &Value) -> [i64; 2] {
 
 #[test]
 fn a_step_of_the_wall_clock_is_recorded_and_moves_no_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    let preload = format!("LD_PRELOAD={}", library(folder.path()).display());
     for step in [7_i64, -5] {
         let practice = Practice::alive(&Node::new(Duration::from_secs(1)));
         let before = practice.at_rest();
         let scenario = practice.scenario("[{scale: {to: 1}}, {wait: 2s}]", NO_EXPOSURE);
         let ahead = practice.folder.path().join("ahead");
         std::fs::write(&ahead, 0_i64.to_ne_bytes()).unwrap();
+        let shared = format!("AHEAD={}", ahead.display());
         let begun = Instant::now();
-        let run = practice
-            .command(&scenario)
-            .arg("--yes")
-            .env("LD_PRELOAD", library(practice.folder.path()))
-            .env("AHEAD", &ahead)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let run = begin_with(&practice, &scenario, &["env", &preload, &shared]);
         practice.wait_for_event("disruption", phase("disruption"));
         std::fs::write(&ahead, step.to_ne_bytes()).unwrap();
         let text = ended(&run.wait_with_output().unwrap(), 2);
