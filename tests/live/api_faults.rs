@@ -55,7 +55,7 @@ fn throttling_in_the_midst_of_a_rollout_is_waited_out_and_the_rollout_is_undone(
     let before = practice.at_rest();
     let scenario = practice.scenario("[{scale: {to: 1}}]", NO_EXPOSURE);
     let run = begin(&practice, &scenario);
-    wait_for("change", || is_one(&practice));
+    practice.wait_for_demo("change", is_one);
     practice.api.throttle(25, 1);
     let text = shown(&run.wait_with_output().unwrap());
     assert_eq!(phases(&practice).last().unwrap(), "finished", "{text}");
@@ -73,7 +73,7 @@ fn a_token_that_expires_in_mid_run_is_told_with_the_way_to_put_back_what_was_cha
     let steps = "[{scale: {to: 1}}, {wait: 3s}, {scale: {to: 3}}]";
     let scenario = practice.scenario(steps, NO_EXPOSURE);
     let run = begin(&practice, &scenario);
-    wait_for("change", || is_one(&practice));
+    practice.wait_for_demo("change", is_one);
     practice.api.revoke_token(&practice.token);
     practice.api.cut_watches();
     let text = ended(&run.wait_with_output().unwrap(), 70);

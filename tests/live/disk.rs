@@ -2,7 +2,7 @@
 
 use crate::namespaces::permitted;
 use crate::node::Node;
-use crate::practice::{Practice, wait_for};
+use crate::practice::Practice;
 use crate::shown::shown;
 use crate::{NO_EXPOSURE, QUIET, begin_with, ended, is_one, left_nothing};
 use std::io::Write;
@@ -56,7 +56,7 @@ fn a_disk_that_fills_up_after_a_change_does_not_keep_it_from_being_undone() {
     let (directory, mut script) = (practice.run_directory(), String::new());
     let around = on_a_disk("4m", &directory, &mut script);
     let run = begin_with(&practice, &scenario, &around);
-    wait_for("change", || is_one(&practice));
+    practice.wait_for_demo("change", is_one);
     // The disk as the program sees it.
     let place = format!("/proc/{}/root{}/filler", run.id(), directory.display());
     let mut filler = std::fs::File::create(&place).expect(&place);

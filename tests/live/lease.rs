@@ -50,7 +50,7 @@ fn a_lease_that_another_run_takes_ends_this_one_undone_and_is_left_to_it() {
     let before = practice.at_rest();
     let scenario = practice.scenario("[{scale: {to: 1}}, {wait: 60s}]", NO_EXPOSURE);
     let run = begin(&practice, &scenario);
-    wait_for("change", || is_one(&practice));
+    practice.wait_for_demo("change", is_one);
     let take = |lease: &mut Value| {
         lease["spec"]["holderIdentity"] = json!("other-run");
         Ok(())

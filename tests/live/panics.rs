@@ -1,7 +1,7 @@
 //! What does a run leave behind that panics, whichever of its tasks that is?
 
 use crate::node::Node;
-use crate::practice::{NAMESPACE, Practice, wait_for};
+use crate::practice::{NAMESPACE, Practice};
 use crate::shown::shown;
 use crate::{NO_EXPOSURE, is_one, phases};
 use http::Request;
@@ -119,7 +119,7 @@ fn a_panic_in_whichever_task_undoes_and_reports() {
         let ended = std::thread::scope(|scope| {
             let running = scope.spawn(|| runtime.block_on(run(&practice, &scenario, task, &armed)));
             if task != Task::Step {
-                wait_for("change", || is_one(&practice));
+                practice.wait_for_demo("change", is_one);
                 armed.store(true, Ordering::Relaxed);
                 practice.api.cut_watches();
             }
@@ -143,7 +143,7 @@ fn a_panic_of_the_undo_itself_is_told_and_restore_finishes_it() {
     let ended = std::thread::scope(|scope| {
         let running =
             scope.spawn(|| runtime.block_on(run(&practice, &scenario, Task::Undo, &armed)));
-        wait_for("change", || is_one(&practice));
+        practice.wait_for_demo("change", is_one);
         armed.store(true, Ordering::Relaxed);
         running.join().expect("no panic gets so far")
     });
@@ -178,7 +178,7 @@ fn a_program_that_panics_in_mid_run_exits_70_with_a_report() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for("change", || is_one(&practice));
+    practice.wait_for_demo("change", is_one);
     program.stdin.take().unwrap().write_all(b"now\n").unwrap();
     let output = program.wait_with_output().unwrap();
     let text = shown(&output);

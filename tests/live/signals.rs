@@ -18,10 +18,6 @@ pub(crate) fn tell(run: &Child, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 
-fn replicas(demo: &Value) -> Option<i64> {
-    demo["spec"]["replicas"].as_i64()
-}
-
 /// Of a rolling restart.
 fn is_restarted(demo: &Value) -> bool {
     demo["spec"]["template"]["metadata"]["annotations"].is_object()
@@ -31,17 +27,10 @@ fn is_restarted(demo: &Value) -> bool {
 struct Case {
     when: &'static str,
     steps: &'static str,
-    ready: fn(&Practice) -> Result<(), String>,
+    wait: fn(&Practice),
     /// The scale has been changed by then.
     changed: bool,
     signal: Signal,
-}
-
-fn in_phase(practice: &Practice, name: &'static str) -> Result<(), String> {
-    let there = practice.events().iter().any(phase(name));
-    there
-        .then_some(())
-        .ok_or_else(|| format!("{:?}", phases(practice)))
 }
 
 const SCALED: &str = "[{scale: {to: 1}}, {wait: 60s}]";
@@ -52,28 +41,28 @@ fn the_first_signal_in_each_phase_undoes_the_change_and_reports() {
         Case {
             when: "self-proof",
             steps: SCALED,
-            ready: |practice| in_phase(practice, "self-proof"),
+            wait: |practice| practice.wait_for_event("self-proof", phase("self-proof")),
             changed: false,
             signal: Signal::SIGHUP,
         },
         Case {
             when: "baseline",
             steps: SCALED,
-            ready: |practice| in_phase(practice, "baseline"),
+            wait: |practice| practice.wait_for_event("baseline", phase("baseline")),
             changed: false,
             signal: Signal::SIGTERM,
         },
         Case {
             when: "disruption, between two steps",
             steps: SCALED,
-            ready: is_one,
+            wait: |practice| practice.wait_for_demo("change", is_one),
             changed: true,
             signal: Signal::SIGINT,
         },
         Case {
             when: "settle",
             steps: "[{scale: {to: 1}}]",
-            ready: |practice| in_phase(practice, "settle"),
+            wait: |practice| practice.wait_for_event("settle", phase("settle")),
             changed: true,
             signal: Signal::SIGTERM,
         },
@@ -83,7 +72,7 @@ fn the_first_signal_in_each_phase_undoes_the_change_and_reports() {
         let before = practice.at_rest();
         let scenario = practice.scenario(case.steps, NO_EXPOSURE);
         let run = begin(&practice, &scenario);
-        wait_for(case.when, || (case.ready)(&practice));
+        (case.wait)(&practice);
         tell(&run, case.signal);
         let text = ended(&run.wait_with_output().unwrap(), 130);
         assert_eq!(practice.at_rest(), before, "{}: {text}", case.when);
@@ -126,7 +115,7 @@ fn a_second_signal_leaves_at_once_and_restore_finishes_the_undoing() {
     let before = practice.at_rest();
     let scenario = practice.scenario(SCALED, NO_EXPOSURE);
     let run = begin(&practice, &scenario);
-    wait_for("change", || is_one(&practice));
+    practice.wait_for_demo("change", is_one);
     practice.wait_for_event("end of the step", |event| {
         event["kind"]["step"]["state"] == "ended"
     });
@@ -142,7 +131,7 @@ fn a_second_signal_leaves_at_once_and_restore_finishes_the_undoing() {
         text.contains("hint: put it back with `lastwatch restore"),
         "{text}"
     );
-    assert_eq!(replicas(&practice.demo()), Some(1), "{text}");
+    assert!(is_one(&practice.demo()), "{text}");
     let restored = wait_for("API server", || {
         let output = practice.restore();
         let text = shown(&output);
