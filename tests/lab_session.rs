@@ -263,16 +263,11 @@ async fn pre_stop_counts_against_the_grace_period() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_waits_for_the_hook_of_the_one_before_it() {
-    let more = "lifecycle: {postStart: {exec: {command: [sleep, '2']}}}\n      \
-        - name: second\n        image: lastwatch/lab-app\n        \
-        env: [{name: PORT, value: '8081'}]";
-    let text =
-        "MORE\n        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}\n";
-    let lab = Lab::with(
-        &MANIFEST
-            .replace("GRACE", "5")
-            .replace(text, &format!("{more}\n")),
-    );
+    let hook = "lifecycle: {postStart: {exec: {command: [sleep, '2']}}}";
+    let second =
+        "      - {name: second, image: lastwatch/lab-app, env: [{name: PORT, value: '8081'}]}\n";
+    let manifest = MANIFEST.replace("GRACE", "5").replace("MORE", hook) + second;
+    let lab = Lab::with(&manifest);
     let (name, _) = first(&lab.pods().await).await;
     let started = |container| {
         let wanted = [("kind", "started"), ("container", container)];
