@@ -95,6 +95,14 @@ impl Run {
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
     }
 
+    /// Nothing of its lab outlives it for long.
+    fn leaves_no_process(&self) {
+        wait_for("end of the lab", PATIENCE, || {
+            let left = processes_of(self.folder.path());
+            left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
+        });
+    }
+
     fn end(&mut self) -> (Option<i32>, String) {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
         (output.status.code(), shown(&output))
@@ -123,12 +131,14 @@ fn interrupted(wait: &str, signal: Signal, changed: bool, fits: impl Fn(&Value) 
     assert_eq!(last.as_deref(), Some("interrupted"), "{text}");
     let report = record::report(&run.directory());
     assert_ne!(report["verdict"], "PASS", "{text}");
-    wait_for("end of the lab", PATIENCE, || {
-        let left = processes_of(run.folder.path());
-        left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
-    });
+    run.leaves_no_process();
     let labs = std::fs::read_dir(run.folder.path().join("tmp")).unwrap();
     assert_eq!(labs.count(), 0, "the lab's folder is gone: {text}");
+}
+
+/// The step that changes something has done so.
+fn is_scaled(event: &Value) -> bool {
+    event["kind"]["step"]["step"] == "scale" && event["kind"]["step"]["state"] == "ended"
 }
 
 #[test]
@@ -140,9 +150,7 @@ fn the_baseline_is_left_at_once() {
 
 #[test]
 fn a_disruption_that_has_changed_something_is_undone() {
-    interrupted("60s", Signal::SIGINT, true, |event| {
-        event["kind"]["step"]["step"] == "scale" && event["kind"]["step"]["state"] == "ended"
-    });
+    interrupted("60s", Signal::SIGINT, true, is_scaled);
 }
 
 #[test]
@@ -155,9 +163,7 @@ fn a_run_that_settles_is_undone() {
 #[test]
 fn a_second_signal_ends_run_and_lab_at_once() {
     let mut run = Run::begin("60s");
-    run.wait_for_event("the change", |event| {
-        event["kind"]["step"]["step"] == "scale" && event["kind"]["step"]["state"] == "ended"
-    });
+    run.wait_for_event("the change", is_scaled);
     run.tell(Signal::SIGINT);
     run.wait_for_event("the first signal's effect", |event| {
         event["kind"]["phase"] == "interrupted"
@@ -171,8 +177,5 @@ fn a_second_signal_ends_run_and_lab_at_once() {
         "{:?}: {text}",
         told.elapsed()
     );
-    wait_for("end of the lab", PATIENCE, || {
-        let left = processes_of(run.folder.path());
-        left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
-    });
+    run.leaves_no_process();
 }
