@@ -145,7 +145,7 @@ impl Stories {
     }
 
     /// The orders in which deleted pods' changes came, down to the last event.
-    pub(super) fn orders(&self) -> BTreeSet<Vec<&'static str>> {
+    fn orders(&self) -> BTreeSet<Vec<&'static str>> {
         let order = |story: &&Story| {
             let mut words: Vec<_> = story
                 .iter()

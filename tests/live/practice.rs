@@ -32,9 +32,7 @@ impl Logs {
         self.0
             .send_modify(|lines| lines.push(format!("{stamp} {text}\n")));
     }
-}
 
-impl Logs {
     /// Writes this many lines at once.
     pub(crate) fn write_many(&self, count: usize, number: usize) {
         let stamp = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.9fZ");
