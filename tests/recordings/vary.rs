@@ -102,6 +102,13 @@ fn logs(capture: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The logs of this name, one of each pod that has it.
+fn logs_of(capture: &Path, file: &str) -> Vec<PathBuf> {
+    let mut own = logs(capture);
+    own.retain(|path| path.ends_with(file));
+    own
+}
+
 fn rewrite(path: &Path, change: impl Fn(&mut Value)) {
     let Ok(text) = fs::read_to_string(path) else {
         return;
@@ -125,22 +132,14 @@ pub(crate) fn remove(capture: &Path, files: &[&str]) {
 
 /// Takes the logs of the apps away.
 pub(crate) fn without_app_logs(capture: &Path) {
-    for path in logs(capture) {
-        if path.file_name().is_some_and(|name| name == "app.log") {
-            fs::remove_file(path).expect("a log is removed");
-        }
+    for path in logs_of(capture, "app.log") {
+        fs::remove_file(path).expect("a log is removed");
     }
 }
 
 /// Keeps those lines of the proxies for which `keep` holds, given whether a line is an access line.
 pub(crate) fn keep_proxy_lines(capture: &Path, keep: impl Fn(bool) -> bool) {
-    for path in logs(capture) {
-        if path
-            .file_name()
-            .is_none_or(|name| name != "istio-proxy.log")
-        {
-            continue;
-        }
+    for path in logs_of(capture, "istio-proxy.log") {
         let text = fs::read_to_string(&path).expect("a log");
         let is_access = |line: &str| {
             let head: String = line.chars().take(80).collect();
@@ -155,17 +154,12 @@ pub(crate) fn keep_proxy_lines(capture: &Path, keep: impl Fn(bool) -> bool) {
     }
 }
 
-/// Every access line carries another request id, as where a gateway replaces them; or none.
+/// Every line of a proxy that has a request id has another one, as where a gateway replaces them; or
+/// none.
 pub(crate) fn replace_ids(capture: &Path, by: impl Fn(usize) -> String) {
     let id = Regex::new("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").expect("a pattern");
     let mut count = 0;
-    for path in logs(capture) {
-        if path
-            .file_name()
-            .is_none_or(|name| name != "istio-proxy.log")
-        {
-            continue;
-        }
+    for path in logs_of(capture, "istio-proxy.log") {
         let text = fs::read_to_string(&path).expect("a log");
         let lines: Vec<String> = text
             .lines()
