@@ -6,6 +6,7 @@ use lastwatch::disrupt::{Outcome, StepError};
 use lastwatch::evidence::{EventKind, Fact};
 use lastwatch::lab::api::User;
 use lastwatch::scenario::Action;
+use lastwatch::task::wait_until;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -121,6 +122,21 @@ fn grant(shop: &Shop) {
     }
 }
 
+/// Waits until an account has renewed its run's Lease; whether it may is in the answer.
+async fn renewal(shop: &Shop, account: &User) {
+    let every = Duration::from_millis(100);
+    let wait = wait_until("a renewal of the Lease", PATIENCE, every, || async {
+        let mut requests = shop.api.requests();
+        requests.retain(|request| request.user == account.name && request.resource == "leases");
+        if requests.iter().any(|request| request.verb == "update") {
+            Ok(())
+        } else {
+            Err(format!("{requests:?}"))
+        }
+    });
+    wait.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shipped_role_is_enough_for_every_step_and_its_undo() {
     let shop = Shop::open().await;
@@ -138,7 +154,7 @@ async fn the_shipped_role_is_enough_for_every_step_and_its_undo() {
         executor.run_step(index, step, &stop).await.unwrap();
     }
     // A renewal needs its right as well.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    renewal(&shop, &account).await;
     let undone = executor.undo(PATIENCE).await;
     assert!(undone.is_clean(), "{undone}");
     keeper.await.unwrap().unwrap();
