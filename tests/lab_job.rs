@@ -186,10 +186,13 @@ async fn the_job_ends_with_the_exit_code_of_its_verdict() {
             let Some((code, log)) = verdict(target).await else {
                 return;
             };
-            if code == wanted || round == ROUNDS && log.contains(TOO_BUSY) {
+            if code == wanted {
                 break;
             }
             assert!(log.contains(TOO_BUSY), "{target} ended with {code}: {log}");
+            if round == ROUNDS {
+                println!("this machine was too busy for the verdict of {target}, {ROUNDS} times");
+            }
         }
     }
 }
