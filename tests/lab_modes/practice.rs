@@ -6,7 +6,7 @@ use super::namespaces::permitted;
 use super::up::Up;
 use futures::{AsyncReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, ListParams, LogParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, LogParams, WatchEvent, WatchParams};
 use lastwatch::task::wait_until;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -63,10 +63,8 @@ impl Practice {
 
     /// The ready pod of a mode.
     pub(super) async fn pod(&self, mode: &str) -> String {
-        let pod = self.find(mode, is_ready).await;
-        let addressed = |pod: &Value| pod["status"]["podIP"].is_string();
-        self.until(&pod, "has an address", addressed).await;
-        pod
+        let serves = |pod: &Value| is_ready(pod) && pod["status"]["podIP"].is_string();
+        self.find(mode, serves).await
     }
 
     /// The pod of a mode, ready or not.
@@ -74,16 +72,17 @@ impl Practice {
         self.find(mode, |_| true).await
     }
 
-    async fn find(&self, mode: &str, holds: impl Fn(&Pod) -> bool) -> String {
-        let selector = ListParams::default().labels(&format!("{LABEL}={mode}"));
+    async fn find(&self, mode: &str, holds: impl Fn(&Value) -> bool) -> String {
         wait_until(&format!("the pod of {mode}"), PATIENCE, EVERY, || async {
-            let list = self.pods.list(&selector).await.expect("pods");
-            let living = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && holds(pod);
-            let found = list.items.into_iter().find(living);
-            let name = found.and_then(|pod| pod.metadata.name);
-            // The watch may be behind the list.
-            name.filter(|name| !self.seen(name).is_null())
-                .ok_or_else(|| "there is none".to_owned())
+            let seen = self.seen.lock().expect("nothing panics in between");
+            let own = |pod: &&Value| pod["metadata"]["labels"][LABEL] == mode && is_living(pod);
+            let pods: Vec<_> = seen.values().filter(own).collect();
+            let found = pods.iter().find(|pod| holds(pod));
+            let name = found.and_then(|pod| pod["metadata"]["name"].as_str());
+            name.map(str::to_owned).ok_or_else(|| {
+                let statuses: Vec<_> = pods.iter().map(|pod| pod["status"].to_string()).collect();
+                format!("{statuses:?}")
+            })
         })
         .await
         .unwrap_or_else(|error| panic!("{error}"))
@@ -271,14 +270,14 @@ impl Practice {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    conditions
-        .into_iter()
-        .any(|own| own.type_ == "Ready" && own.status == "True")
+fn is_living(pod: &Value) -> bool {
+    pod["gone"] == false && pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|own| own["type"] == "Ready" && own["status"] == "True")
 }
 
 /// Keeps each pod's last state; one that is gone says so.
