@@ -1,6 +1,6 @@
 //! In which shapes do requests fail, and how often in each?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Failed requests by their shape.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +29,11 @@ impl Shapes {
         f64::from(self.0.get(shape).copied().unwrap_or(0)) / f64::from(all.max(1))
     }
 
-    /// The shapes whose share is not within a factor of 3 of the recorded one.
+    /// The shapes whose share is not within a factor of 3 of the recorded one, and those that were
+    /// never recorded.
     pub(super) fn unlike(&self, recorded: &Self) -> Vec<String> {
-        let shapes = recorded.0.keys();
-        let wrong = shapes.filter_map(|shape| {
+        let shapes: BTreeSet<_> = self.0.keys().chain(recorded.0.keys()).collect();
+        let wrong = shapes.into_iter().filter_map(|shape| {
             let (own, other) = (self.share(shape), recorded.share(shape));
             let like = own <= other * 3.0 && own >= other / 3.0;
             (!like).then(|| format!("{shape}: {own:.2} of all, recorded {other:.2}"))
