@@ -177,5 +177,6 @@ fn a_second_signal_ends_run_and_lab_at_once() {
         "{:?}: {text}",
         told.elapsed()
     );
+    assert!(text.contains("left at once"), "{text}");
     run.leaves_no_process();
 }
