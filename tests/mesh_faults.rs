@@ -174,6 +174,10 @@ fn an_envoy_whose_port_is_taken_is_told_with_its_last_words() {
     let (code, text) = bed.run();
     assert_eq!(code, 69, "{text}");
     assert!(text.contains("`istio-proxy` of pod `demo-"), "{text}");
+    assert!(
+        text.contains("Envoy exited with error: exit status 1"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -263,11 +267,12 @@ fn a_sidecar_that_crashes_in_mid_run_is_a_crash_and_no_rollouts_fault() {
     let Some(bed) = Bed::new(MANIFEST, "[{wait: 8s}]", "", "{}") else {
         return;
     };
-    // One Envoy ends itself by a signal when the file is there.
+    // One Envoy ends itself by a signal when the file is there, for which it looks two minutes.
     let (once, now) = (bed.path("once"), bed.path("now"));
     let script = format!(
         "if mkdir {once} 2>/dev/null; then\n\
-         (while [ ! -e {now} ]; do sleep 0.1; done; kill -KILL $$) &\nfi\nexec {envoy} \"$@\"",
+         (for _ in $(seq 1200); do [ -e {now} ] && kill -KILL $$ && break; sleep 0.1; done) &\n\
+         fi\nexec {envoy} \"$@\"",
         once = once.display(),
         now = now.display(),
         envoy = bed.envoy.display()
