@@ -17,6 +17,8 @@ use come_up::come_up;
 use inside::inside;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use processes::processes_of;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -112,10 +114,13 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.up.id()).expect("a pid"));
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = kill(pid_of(&self.up), Signal::SIGTERM);
         let _ = self.up.wait();
     }
+}
+
+fn pid_of(program: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(program.id()).expect("a pid"))
 }
 
 async fn until<F: Future<Output = Option<T>>, T>(
@@ -317,4 +322,38 @@ fn a_lab_that_is_killed_leaves_no_process() {
         left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
     });
     let _ = std::fs::remove_dir_all(folder);
+}
+
+#[test]
+fn what_runs_inside_a_lab_ends_with_the_program_that_started_it() {
+    let lab = Lab::start(5, "env: []");
+    let file = lab.folder().join("followed");
+    std::fs::write(&file, "").expect("a file");
+    let file = file.to_string_lossy();
+    let follow = format!("tail -f {file}");
+    // A Ctrl-C reaches whatever the command has started, as at a terminal.
+    let shell = format!("{follow}; true");
+    let cases = [
+        (Signal::SIGINT, vec!["bash", "-c", &shell]),
+        (Signal::SIGKILL, vec!["tail", "-f", &file]),
+    ];
+    let patience = Duration::from_secs(20);
+    let following = || {
+        let mut processes = processes_of(lab.folder());
+        processes.retain(|command| command.starts_with("tail"));
+        processes
+    };
+    for (signal, words) in cases {
+        let mut program = inside(lab.folder(), &words).spawn().expect("it starts");
+        wait_for("command", patience, || {
+            let seen = following();
+            (!seen.is_empty()).then_some(()).ok_or_else(String::new)
+        });
+        kill(pid_of(&program), signal).expect("it is there");
+        program.wait().expect("reaped");
+        wait_for("end of the command", patience, || {
+            let left = following();
+            left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
+        });
+    }
 }

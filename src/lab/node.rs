@@ -30,6 +30,6 @@ pub(crate) use host::{Host, Network, hosts};
 pub(crate) use inside::main as enter_main;
 pub(crate) use kubelet::run;
 pub(crate) use logs::LogBook;
-pub(crate) use process::program;
+pub(crate) use process::{end_with_parent, program};
 pub(crate) use shim::main as shim_main;
 pub(crate) use volumes::ApiAccess;

@@ -2,6 +2,7 @@
 
 use super::process;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io;
 use std::process::{Command, ExitCode};
@@ -26,7 +27,7 @@ pub(crate) fn main(pid: i32, argv: &[String]) -> io::Result<ExitCode> {
         .ok_or_else(|| io::Error::other("no command specified"))?;
     let mut command = Command::new(program);
     command.args(arguments);
-    process::die_with_parent(&mut command);
+    process::end_with_parent(&mut command, Signal::SIGKILL);
     let status = command
         .status()
         .map_err(|error| io::Error::other(format!("\"{program}\": {error}")))?;

@@ -177,11 +177,11 @@ pub(crate) fn program() -> PathBuf {
     }
 }
 
-/// Lets `command` be killed when the calling thread, which must be the process's first, ends.
-pub(super) fn die_with_parent(command: &mut std::process::Command) {
+/// Lets `command` get this signal when the calling thread, which must be the process's first, ends.
+pub(crate) fn end_with_parent(command: &mut std::process::Command, by: Signal) {
     #[expect(unsafe_code, reason = "between fork and exec only prctl is called")]
     unsafe {
-        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?));
+        command.pre_exec(move || Ok(nix::sys::prctl::set_pdeathsig(by)?));
     }
 }
 

@@ -4,9 +4,10 @@ use super::apply::CLIENT;
 use super::outer::{Error, Mode, Session};
 use super::place;
 use crate::lab::net::{self, NODE_ADDRESSES};
+use crate::lab::node::end_with_parent;
 use crate::task::Hangup;
 use nix::sched::CloneFlags;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -21,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 impl Session {
     /// Runs a command in the lab's network, as a program on the first node would be, or in the
     /// client's pod where there is one, and passes SIGINT, SIGTERM and SIGHUP on to it. It has its own
-    /// process group, so that a Ctrl-C comes once.
+    /// process group, so that a Ctrl-C comes once, and to all of the group, as at a terminal.
     pub async fn run_inside(&self, mut command: Command) -> Result<ExitStatus, Error> {
         let (inner, client) = self.processes();
         if client.is_some() {
@@ -65,6 +66,8 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
         .collect();
     net::enter(&mut command, &handles);
     stay_here(&mut command).map_err(failed)?;
+    // Whatever ends this program, nothing of what it ran is left; a run undoes its changes then.
+    end_with_parent(&mut command, Signal::SIGTERM);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hangup = Hangup::listen().map_err(failed)?;
@@ -74,18 +77,14 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
         .spawn()
         .map_err(failed)?;
     let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let pass = |signal| {
-        if let Some(id) = id {
-            let _ = kill(Pid::from_raw(id), signal);
-        }
-    };
+    let id = id.map(Pid::from_raw);
     loop {
-        tokio::select! {
+        let _ = tokio::select! {
             status = child.wait() => return status.map_err(failed),
-            _ = interrupt.recv() => pass(Signal::SIGINT),
-            _ = terminate.recv() => pass(Signal::SIGTERM),
-            () = hangup.heard() => pass(Signal::SIGHUP),
-        }
+            _ = interrupt.recv() => id.map(|id| killpg(id, Signal::SIGINT)),
+            _ = terminate.recv() => id.map(|id| kill(id, Signal::SIGTERM)),
+            () = hangup.heard() => id.map(|id| killpg(id, Signal::SIGHUP)),
+        };
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::News;
 use crate::lab::net;
-use crate::lab::node::program;
+use crate::lab::node::{end_with_parent, program};
+use nix::sys::signal::Signal;
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -18,11 +18,7 @@ pub(crate) fn main(folder: &Path, isolated: bool) -> ExitCode {
     }
     let mut command = Command::new(program());
     command.args(["lab", "inner"]).arg(folder);
-    #[expect(unsafe_code, reason = "between fork and exec only prctl is called")]
-    unsafe {
-        let kill = nix::sys::signal::Signal::SIGKILL;
-        command.pre_exec(move || Ok(nix::sys::prctl::set_pdeathsig(kill)?));
-    }
+    end_with_parent(&mut command, Signal::SIGKILL);
     let child = command.spawn().and_then(|mut child| {
         let pid = i32::try_from(child.id()).map_err(std::io::Error::other)?;
         std::fs::write(folder.join("inner.pid"), pid.to_string())?;
