@@ -109,10 +109,7 @@ async fn end_all<'m>(practice: &Practice, modes: &[(&'m str, u32)]) -> Vec<(&'m 
         let deleted = practice.truth(&pod, &[("kind", "deleting")]).await;
         ended.push((mode, practice.ending(&pod, &log, deleted)));
     }
-    for mut request in requests {
-        let _ = request.kill();
-        let _ = request.wait();
-    }
+    drop(requests);
     ended
 }
 
@@ -210,10 +207,9 @@ async fn an_envoys_lines_tell_the_time_of_its_node() {
         return;
     };
     let pod = practice.pod("default").await;
-    let mut request = practice.send(&pod, 1_000);
+    let request = practice.send(&pod, 1_000);
     let now = jiff::Timestamp::now();
-    let _ = request.kill();
-    let _ = request.wait();
+    drop(request);
     let line = practice.line(&pod, "/delay?ms=1000 ").await;
     let stamp = line.split(['[', ']']).nth(1).expect("a stamp");
     let at: jiff::Timestamp = stamp

@@ -90,7 +90,7 @@ impl Practice {
 
     /// Has a request with a pod's app that takes so long, of which the app is told before this ends:
     /// long enough for somebody to see it at work.
-    pub(super) fn send(&self, pod: &str, millis: u32) -> Child {
+    pub(super) fn send(&self, pod: &str, millis: u32) -> UnderWay {
         let pod = self.seen(pod);
         let address = pod["status"]["podIP"].as_str().expect("an address");
         let script = format!(
@@ -104,17 +104,18 @@ impl Practice {
                  sleep 0.05
              done
              [ \"$busy\" = 1 ] && echo sent || echo \"not sent: busy is '$busy'\"
-             cat <&3"
+             exec cat <&3"
         );
-        let mut child = inside(self.up.folder(), &["bash", "-c", &script])
+        let child = inside(self.up.folder(), &["bash", "-c", &script])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program runs");
+        let mut request = UnderWay(child);
         let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("a pipe");
+        let stdout = request.0.stdout.as_mut().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         assert_eq!(line.trim(), "sent");
-        child
+        request
     }
 
     /// Follows a log of the sidecar from its start to its end.
@@ -267,6 +268,16 @@ impl Practice {
         })
         .await
         .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// A request whose client goes away with this.
+pub(super) struct UnderWay(Child);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
