@@ -1,13 +1,15 @@
 //! How often was attribution right, by what the lab itself knows?
 //!
 //! [`score`] derives the true cause of every failed request of a run from `truth.jsonl`, by the
-//! table of causes, and what became of its pods, and compares it with what `report.json` says. It never looks at the evidence
-//! from which attribution judged, and attribution never sees the truth.
+//! table of causes, and what became of its pods, and compares it with what `report.json` says. It
+//! never looks at the evidence from which attribution judged, and attribution never sees the truth.
 
 mod compare;
 mod derive;
 mod history;
 mod pods;
+#[cfg(test)]
+mod testing;
 
 pub use compare::{CauseScore, Score};
 pub use pods::{PodFacts, PodScore};

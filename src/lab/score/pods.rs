@@ -142,78 +142,29 @@ fn truth(pod: &PodHistory, until: i64) -> PodFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::truth::{Fact, Record};
+    use crate::lab::score::testing::{at, born, call_lost, deleting, end, proxy_end, started};
+    use crate::lab::truth::Record;
     use serde_json::json;
 
-    const SECOND: i64 = 1_000_000_000;
-
-    fn history(records: Vec<(i64, Fact)>) -> History {
-        let records = records.into_iter().map(|(t, fact)| Record { t, fact });
-        History::new(records.collect())
-    }
-
-    fn pod() -> (String, String) {
-        ("demo-1-a".to_owned(), "u".to_owned())
-    }
-
-    fn born() -> Vec<(i64, Fact)> {
-        let ((pod, uid), address) = (self::pod(), "10.244.0.3".to_owned());
-        let started = |container: &str| {
-            let (pod, uid) = self::pod();
-            let container = container.to_owned();
-            Fact::Started {
-                pod,
-                uid,
-                container,
-                pid: 1,
-            }
-        };
-        vec![
-            (0, Fact::Pod { pod, uid, address }),
-            (1, started("app")),
-            (1, started("istio-proxy")),
-        ]
-    }
-
-    fn ended(container: &str, code: i32) -> Fact {
-        let (pod, uid) = self::pod();
-        let container = container.to_owned();
-        Fact::Ended {
-            pod,
-            uid,
-            container,
-            code,
-        }
+    /// The history of a pod with a sidecar.
+    fn history(more: Vec<Record>) -> History {
+        let mut records = vec![born(0), started(1, "app"), started(1, "istio-proxy")];
+        records.extend(more);
+        History::new(records)
     }
 
     #[test]
     fn a_sidecar_that_left_its_app_and_the_calls_lost_behind_it_are_known() {
-        let (pod, uid) = self::pod();
-        let lost = || Fact::CallLost {
-            pod: pod.clone(),
-            uid: uid.clone(),
-        };
-        let mut story = born();
-        story.push((
-            10 * SECOND,
-            Fact::Deleting {
-                pod: pod.clone(),
-                uid: uid.clone(),
-                grace: 30,
-            },
-        ));
-        story.push((12 * SECOND, lost()));
-        story.push((
-            15 * SECOND,
-            Fact::ProxyEnded {
-                pod: pod.clone(),
-                uid: uid.clone(),
-            },
-        ));
-        story.extend([(16 * SECOND, lost()), (17 * SECOND, lost())]);
-        story.push((18 * SECOND, ended("app", 0)));
+        let history = history(vec![
+            deleting(10_000),
+            call_lost(12_000),
+            proxy_end(15_000),
+            call_lost(16_000),
+            call_lost(17_000),
+            end(18_000, 0),
+        ]);
         let report = json!({"pods": [{"pod": "demo-1-a", "hazards": ["sidecar-exited-first", "thin-margin"], "outbound_failures": 2}]});
-        let scores = compare(&report, &history(story), 30 * SECOND);
+        let scores = compare(&report, &history, at(30_000));
         assert_eq!(scores.len(), 1);
         assert!(scores[0].is_right(), "{scores:?}");
         assert_eq!(scores[0].truly.outbound_failures, 2);
@@ -221,10 +172,9 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_nobody_ends_is_missed_when_the_report_is_silent() {
-        let mut story = born();
-        story.push((4 * SECOND, ended("app", 0)));
+        let history = history(vec![end(4_000, 0)]);
         let report = json!({"pods": [{"pod": "demo-1-b", "hazards": []}]});
-        let scores = compare(&report, &history(story), 20 * SECOND);
+        let scores = compare(&report, &history, at(20_000));
         let missed = scores.iter().find(|score| !score.is_right()).unwrap();
         assert_eq!(missed.pod, "demo-1-a");
         assert!(missed.truly.hazards.contains("sidecar-never-ended"));

@@ -1,33 +1,15 @@
 use super::*;
 use crate::evidence::{Connection, ResponseFacts};
-use crate::lab::truth::{Fact, Proxied, Record};
+use crate::lab::score::testing::{POD, START, born, deleting, end, listen, signal, told};
+use crate::lab::truth::{Fact, Record};
 
-const START: i64 = 1_000_000_000_000;
-
-fn at(millis: i64) -> i64 {
-    START + millis * 1_000_000
-}
-
-fn told(t: i64, fact: Fact) -> Record {
-    Record { t: at(t), fact }
-}
+mod meshed;
 
 /// A pod that listens from 0 and to which two connections were sent: one from port 40000 at 100 ms,
 /// one from port 40001 at 1,000 ms.
 fn story(more: Vec<Record>) -> History {
-    let (pod, uid) = (|| "demo-1".to_owned(), || "u".to_owned());
     let address = |text: &str| text.parse().expect("an address");
-    let mut records = vec![
-        told(
-            -500,
-            Fact::Pod {
-                pod: pod(),
-                uid: uid(),
-                address: "10.244.0.3".to_owned(),
-            },
-        ),
-        listen(0, 1),
-    ];
+    let mut records = vec![born(-500), listen(0, 1)];
     for (t, from) in [(100, "172.18.0.2:40000"), (1_000, "172.18.0.2:40001")] {
         records.push(told(
             t,
@@ -40,54 +22,6 @@ fn story(more: Vec<Record>) -> History {
     }
     records.extend(more);
     History::new(records)
-}
-
-fn listen(t: i64, sockets: usize) -> Record {
-    told(
-        t,
-        Fact::Listen {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-            port: 8080,
-            sockets,
-        },
-    )
-}
-
-fn deleting(t: i64) -> Record {
-    told(
-        t,
-        Fact::Deleting {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-            grace: 30,
-        },
-    )
-}
-
-fn signal(t: i64, signal: &str, handled: bool) -> Record {
-    told(
-        t,
-        Fact::Signal {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-            container: "app".to_owned(),
-            signal: signal.to_owned(),
-            handled,
-        },
-    )
-}
-
-fn end(t: i64, code: i32) -> Record {
-    told(
-        t,
-        Fact::Ended {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-            container: "app".to_owned(),
-            code,
-        },
-    )
 }
 
 /// A request over a connection made for it, sent at 1,000 ms.
@@ -285,14 +219,7 @@ fn a_refusal_that_no_connection_stands_for_was_nobodys() {
 #[test]
 fn a_pod_that_has_never_listened_is_new() {
     let records = vec![
-        told(
-            -500,
-            Fact::Pod {
-                pod: "demo-1".to_owned(),
-                uid: "u".to_owned(),
-                address: "10.244.0.3".to_owned(),
-            },
-        ),
+        born(-500),
         told(
             1_000,
             Fact::Connection {
@@ -306,7 +233,7 @@ fn a_pod_that_has_never_listened_is_new() {
     let refused = new(RequestPhase::Connect, error(ErrorClass::Refused), 1_001);
     let truth = true_cause(&refused, START, &History::new(records));
     assert_eq!(truth.cause, Some("new-pod-not-ready"));
-    assert_eq!(truth.pod.as_deref(), Some("demo-1"));
+    assert_eq!(truth.pod.as_deref(), Some(POD));
 }
 
 #[test]
@@ -315,189 +242,4 @@ fn what_lies_within_the_resolution_is_as_good() {
     let truth = true_cause(&kept(error(ErrorClass::Closed), 1_001), START, &story(more));
     assert_eq!(truth.cause, Some("stale-connection"));
     assert_eq!(truth.also, ["in-flight-cut"]);
-}
-
-/// A pod with a sidecar, both of which listen from 0.
-fn meshed(more: Vec<Record>) -> Vec<Record> {
-    let started = Fact::Started {
-        pod: "demo-1".to_owned(),
-        uid: "u".to_owned(),
-        container: "istio-proxy".to_owned(),
-        pid: 1,
-    };
-    let proxy = told(
-        0,
-        Fact::Listen {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-            port: 15_006,
-            sockets: 2,
-        },
-    );
-    let mut records = vec![told(-400, started), proxy];
-    records.extend(more);
-    records
-}
-
-fn proxy_end(t: i64) -> Record {
-    told(
-        t,
-        Fact::ProxyEnded {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-        },
-    )
-}
-
-fn answered(code: u16) -> Record {
-    told(
-        1_001,
-        Fact::Answered {
-            pod: "demo-1".to_owned(),
-            uid: "u".to_owned(),
-            id: "r".to_owned(),
-            code,
-        },
-    )
-}
-
-#[test]
-fn behind_a_sidecar_it_counts_who_ended_first_and_whether_before_or_under_the_request() {
-    use ErrorClass::{Closed, Refused};
-    use RequestPhase::{Connect, WaitHeaders};
-    let refused = || new(WaitHeaders, status(503), 1_030);
-    let sigkilled = vec![
-        deleting(500),
-        signal(501, "SIGTERM", true),
-        signal(1_499, "SIGKILL", false),
-        proxy_end(1_500),
-        end(1_505, 137),
-    ];
-    for (expected, failure, more) in [
-        (
-            "sidecar-exited-first",
-            new(Connect, error(Refused), 1_001),
-            vec![deleting(500), proxy_end(900)],
-        ),
-        (
-            "sidecar-exited-first",
-            new(WaitHeaders, error(Closed), 1_500),
-            vec![deleting(500), proxy_end(1_500), end(2_500, 0)],
-        ),
-        (
-            "endpoint-propagation",
-            new(Connect, error(Refused), 1_001),
-            vec![deleting(500), end(600, 0), proxy_end(900)],
-        ),
-        // The end of a process is known before its listener is looked at again.
-        (
-            "endpoint-propagation",
-            refused(),
-            vec![
-                deleting(500),
-                end(900, 0),
-                listen(1_005, 0),
-                proxy_end(1_025),
-            ],
-        ),
-        (
-            "in-flight-cut",
-            new(WaitHeaders, status(503), 1_500),
-            vec![deleting(900), end(1_490, 0), proxy_end(5_900)],
-        ),
-        (
-            "grace-exceeded",
-            new(WaitHeaders, error(Closed), 1_501),
-            sigkilled,
-        ),
-        ("stale-connection", refused(), vec![]),
-        (
-            "shutdown-refusal",
-            refused(),
-            vec![deleting(700), signal(701, "SIGTERM", true), answered(503)],
-        ),
-        ("application-error", refused(), vec![answered(503)]),
-    ] {
-        let told = format!("{failure:?} {more:?}");
-        assert_eq!(cause(&failure, meshed(more)), Some(expected), "{told}");
-    }
-}
-
-/// What the client's sidecar says of the request, which began at 1,000 ms.
-fn sent(flags: &str, host: &str) -> Record {
-    told(
-        1_000,
-        Fact::Proxied(Proxied {
-            pod: "client".to_owned(),
-            uid: "c".to_owned(),
-            id: "r".to_owned(),
-            cluster: "outbound|80||demo.default.svc.cluster.local".to_owned(),
-            host: host.to_owned(),
-            local: "-".to_owned(),
-            flags: flags.to_owned(),
-            code: 503,
-            millis: "1".to_owned(),
-            attempts: "1".to_owned(),
-        }),
-    )
-}
-
-fn pushed(t: i64, endpoints: &[&str]) -> Record {
-    told(
-        t,
-        Fact::Pushed {
-            pod: "client".to_owned(),
-            uid: "c".to_owned(),
-            file: "eds-demo.default.svc.cluster.local-80.json".to_owned(),
-            endpoints: endpoints.iter().map(|own| (*own).to_owned()).collect(),
-        },
-    )
-}
-
-#[test]
-fn behind_the_clients_sidecar_the_pod_is_the_one_it_chose() {
-    let refused = new(RequestPhase::WaitHeaders, status(503), 1_030);
-    let host = "10.244.0.3:8080";
-    for (expected, more) in [
-        ("no-ready-endpoint", vec![sent("UH", "-")]),
-        (
-            "no-ready-endpoint",
-            vec![pushed(0, &[host]), pushed(990, &[]), sent("UH", "-")],
-        ),
-        ("proxy-overload", vec![pushed(0, &[host]), sent("UH", "-")]),
-        ("proxy-overload", vec![sent("UO", host)]),
-        ("mesh-config", vec![sent("NR", "-")]),
-        (
-            "new-pod-not-ready",
-            vec![
-                listen(10, 0),
-                sent("URX,UF", "10.244.0.9:8080"),
-                fresh_pod(),
-            ],
-        ),
-        (
-            "endpoint-propagation",
-            vec![
-                deleting(500),
-                end(600, 0),
-                listen(600, 0),
-                sent("URX,UF", host),
-            ],
-        ),
-    ] {
-        let told = format!("{more:?}");
-        assert_eq!(cause(&refused, more), Some(expected), "{told}");
-    }
-}
-
-/// Another pod, which listens on nothing yet.
-fn fresh_pod() -> Record {
-    told(
-        900,
-        Fact::Pod {
-            pod: "demo-2".to_owned(),
-            uid: "v".to_owned(),
-            address: "10.244.0.9".to_owned(),
-        },
-    )
 }
