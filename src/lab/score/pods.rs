@@ -53,13 +53,16 @@ impl PodScore {
     }
 }
 
-/// Compares every pod that the report names, and every other one of the same workload that had
-/// something to tell. The history ends at `until`.
+/// Compares every pod that the report names, and every other one of the same workload, or of the
+/// run's target, that had something to tell. The history ends at `until`.
 pub(super) fn compare(report: &Value, history: &History, until: i64) -> Vec<PodScore> {
     let said = report["pods"].as_array().map_or(&[][..], Vec::as_slice);
     let name = |pod: &Value| pod["pod"].as_str().unwrap_or_default().to_owned();
     let named: BTreeSet<String> = said.iter().map(name).collect();
     let workloads: BTreeSet<&str> = named.iter().map(|name| workload(name)).collect();
+    // A report that names no pod at all has missed those of its target all the same.
+    let target = report["run"]["workload"].as_str().unwrap_or_default();
+    let expected = |pod: &str| workloads.contains(workload(pod)) || belongs(pod, target);
     let mut scores: Vec<_> = said
         .iter()
         .map(|pod| PodScore {
@@ -72,7 +75,7 @@ pub(super) fn compare(report: &Value, history: &History, until: i64) -> Vec<PodS
     let others = history
         .pods()
         .iter()
-        .filter(|pod| !named.contains(&pod.name) && workloads.contains(workload(&pod.name)));
+        .filter(|pod| !named.contains(&pod.name) && expected(&pod.name));
     let untold = others.map(|pod| PodScore {
         pod: pod.name.clone(),
         said: PodFacts::default(),
@@ -90,6 +93,18 @@ fn find<'h>(history: &'h History, name: &str) -> Option<&'h PodHistory> {
 fn workload(pod: &str) -> &str {
     let set = pod.rsplit_once('-').map_or(pod, |(set, _)| set);
     set.rsplit_once('-').map_or(set, |(workload, _)| workload)
+}
+
+/// Whether a pod is one of a target's, which is written `deployment/demo` or `job/work`.
+fn belongs(pod: &str, target: &str) -> bool {
+    let Some((kind, workload)) = target.split_once('/') else {
+        return false;
+    };
+    let added = pod.strip_prefix(workload);
+    let added = added.and_then(|rest| rest.strip_prefix('-'));
+    // A Deployment's pod has its ReplicaSet's part as well.
+    let parts = if kind == "deployment" { 2 } else { 1 };
+    added.is_some_and(|added| added.split('-').count() == parts)
 }
 
 fn claimed(pod: &Value) -> PodFacts {
@@ -178,5 +193,27 @@ mod tests {
         let missed = scores.iter().find(|score| !score.is_right()).unwrap();
         assert_eq!(missed.pod, "demo-1-a");
         assert!(missed.truly.hazards.contains("sidecar-never-ended"));
+    }
+
+    #[test]
+    fn a_report_without_pods_has_missed_those_of_its_target() {
+        let missed = |target: &str| {
+            let report = json!({"pods": [], "run": {"workload": target}});
+            let scores = compare(&report, &history(vec![end(4_000, 0)]), at(20_000));
+            scores.iter().filter(|score| !score.is_right()).count()
+        };
+        assert_eq!(missed("deployment/demo"), 1);
+        assert_eq!(missed("job/demo-1"), 1);
+        assert_eq!(missed("deployment/other"), 0);
+    }
+
+    #[test]
+    fn a_pod_belongs_to_the_workload_whose_name_its_own_begins_with() {
+        assert!(belongs("demo-7c9f-x2k4z", "deployment/demo"));
+        assert!(belongs("night-work-x2k4z", "job/night-work"));
+        assert!(belongs("db-0", "statefulset/db"));
+        assert!(!belongs("demo-1-7c9f-x2k4z", "deployment/demo"));
+        assert!(!belongs("demos-7c9f-x2k4z", "deployment/demo"));
+        assert!(!belongs("demo-7c9f-x2k4z", ""));
     }
 }
