@@ -194,8 +194,9 @@ impl History {
                     pod.ends.push(t);
                     pod.done = code == 0;
                 }
-                // An agent that is killed takes its Envoy with it and says nothing.
-                if container == PROXY && pod.listening(INBOUND_PORT, t) {
+                // An agent that is killed takes its Envoy with it and says nothing. After an end
+                // that was told, the listener may still be taken for open.
+                if container == PROXY && pod.open(INBOUND_PORT, t, &pod.proxy_ends) {
                     pod.proxy_ends.push(t);
                 }
                 pod.codes.insert(container, code);
@@ -333,4 +334,29 @@ fn is_inbound(record: &Proxied) -> bool {
 /// What a request is for: neither the sidecar nor what prepares its way.
 fn is_app(container: &str) -> bool {
     container != PROXY && container != "istio-init"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::score::testing::{at, born, end_of, listen_on, proxy_end, started};
+
+    fn proxy_ends(more: Vec<Record>) -> Vec<i64> {
+        let mut records = vec![born(0), started(1, PROXY), listen_on(2, INBOUND_PORT, 2)];
+        records.extend(more);
+        let history = History::new(records);
+        history.pods()[0].proxy_ends.clone()
+    }
+
+    #[test]
+    fn a_proxy_that_ended_before_its_agent_has_ended_once() {
+        let told = vec![proxy_end(5_000), end_of(5_003, PROXY, 0)];
+        assert_eq!(proxy_ends(told), [at(5_000)]);
+    }
+
+    #[test]
+    fn an_agent_that_is_killed_takes_its_proxy_with_it() {
+        let killed = vec![end_of(5_000, PROXY, 137), listen_on(5_008, INBOUND_PORT, 0)];
+        assert_eq!(proxy_ends(killed), [at(5_000)]);
+    }
 }
