@@ -68,11 +68,16 @@ pub(super) struct PodHistory {
 }
 
 impl PodHistory {
-    /// Whether a port was open at an instant.
-    pub(super) fn listening(&self, port: u16, at: i64) -> bool {
+    /// The newest change of a port by an instant: when, and its open sockets since.
+    fn newest(&self, port: u16, at: i64) -> Option<(i64, usize)> {
         let mut changes = self.listens.iter();
         let newest = changes.rfind(|(when, own, _)| *own == port && *when <= at);
-        newest.is_some_and(|(_, _, sockets)| *sockets > 0)
+        newest.map(|(when, _, sockets)| (*when, *sockets))
+    }
+
+    /// Whether a port was open at an instant.
+    pub(super) fn listening(&self, port: u16, at: i64) -> bool {
+        self.open(port, at, &[])
     }
 
     /// Whether its app took connections on a port at an instant. Listeners are looked at now and
@@ -81,14 +86,11 @@ impl PodHistory {
         self.open(port, at, &self.ends)
     }
 
+    /// Whether a port was open at an instant, and none of these ends had come since.
     fn open(&self, port: u16, at: i64, ends: &[i64]) -> bool {
-        let mut changes = self.listens.iter();
-        let newest = changes.rfind(|(when, own, _)| *own == port && *when <= at);
-        let Some((since, _, sockets)) = newest else {
-            return false;
-        };
-        let ended = ends.iter().any(|end| (*since..=at).contains(end));
-        *sockets > 0 && !ended
+        self.newest(port, at).is_some_and(|(since, sockets)| {
+            sockets > 0 && !ends.iter().any(|end| (since..=at).contains(end))
+        })
     }
 
     /// Whether a port had ever been open before an instant.
@@ -101,9 +103,8 @@ impl PodHistory {
     /// When a port closed that was open not long before an instant. A big process takes its time
     /// from the end of its sockets to the moment in which its parent learns of it.
     fn closed(&self, port: u16, by: i64) -> Option<i64> {
-        let mut changes = self.listens.iter().filter(|(_, own, _)| *own == port);
-        let (at, _, sockets) = changes.next_back()?;
-        (*sockets == 0 && by - at <= TEARDOWN).then_some(*at)
+        let (at, sockets) = self.newest(port, by)?;
+        (sockets == 0 && by - at <= TEARDOWN).then_some(at)
     }
 
     /// The first end of the app at or after an instant.
