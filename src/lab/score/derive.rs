@@ -112,18 +112,8 @@ pub(super) fn true_cause(failure: &FailedRequest, started_at: i64, history: &His
         return attempt.true_cause(pod, port);
     }
     match failure.outcome {
-        Outcome::Status { code, .. } if code >= 500 => {
-            let refusing = pod.told.is_some_and(|(told, _)| told <= ended) && code == 503;
-            let cause = if refusing {
-                "shutdown-refusal"
-            } else {
-                "application-error"
-            };
-            Truth::of(cause, Some(pod))
-        }
-        Outcome::Status { .. } | Outcome::UnexpectedBody { .. } => {
-            Truth::of("application-error", Some(pod))
-        }
+        Outcome::Status { code, .. } => own_error(pod, code, ended),
+        Outcome::UnexpectedBody { .. } => Truth::of("application-error", Some(pod)),
         Outcome::Transport { .. } if reused => established(failure, pod, port, began, ended, true),
         Outcome::Transport { .. } => fresh(failure, pod, port, began, ended),
     }
@@ -148,6 +138,11 @@ fn fresh(failure: &FailedRequest, pod: &PodHistory, port: u16, began: i64, ended
     if pod.terminating(began) {
         return Truth::of("endpoint-propagation", Some(pod)).or("in-flight-cut", near);
     }
+    not_listening(pod, port, began)
+}
+
+/// Nobody listened, and nobody had asked the pod to end: it has not begun yet, or has crashed.
+fn not_listening(pod: &PodHistory, port: u16, began: i64) -> Truth {
     if !pod.listened(port, began) {
         return Truth::of("new-pod-not-ready", Some(pod));
     }
@@ -185,14 +180,7 @@ fn established(
         let cause = killer(pod, end);
         return Truth::of(cause, Some(pod)).or("stale-connection", idle && end < sent + RESOLUTION);
     }
-    let timed_out = matches!(
-        failure.outcome,
-        Outcome::Transport {
-            class: ErrorClass::Timeout,
-            ..
-        }
-    );
-    if timed_out {
+    if timed_out(&failure.outcome) {
         return Truth::of("client-side", Some(pod));
     }
     if reused {
@@ -203,6 +191,28 @@ fn established(
         return Truth::of("in-flight-cut", Some(pod)).or("endpoint-propagation", true);
     }
     Truth::unknown(Some(pod))
+}
+
+/// An error that the app itself answered with: a refusal, once it was told to end.
+fn own_error(pod: &PodHistory, code: u16, ended: i64) -> Truth {
+    let told = pod.told.is_some_and(|(told, _)| told <= ended);
+    let cause = if code == 503 && told {
+        "shutdown-refusal"
+    } else {
+        "application-error"
+    };
+    Truth::of(cause, Some(pod))
+}
+
+/// The client had enough.
+fn timed_out(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Transport {
+            class: ErrorClass::Timeout,
+            ..
+        }
+    )
 }
 
 /// How the app's end came about.

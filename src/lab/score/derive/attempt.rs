@@ -3,8 +3,8 @@
 //! Two processes of the pod count: its proxy, which takes the connection, and its app behind it. What
 //! ended first, and was it before the attempt or under it?
 
-use super::{RESOLUTION, Truth, killer};
-use crate::evidence::{ErrorClass, Outcome};
+use super::{RESOLUTION, Truth, killer, not_listening, own_error, timed_out};
+use crate::evidence::Outcome;
 use crate::lab::score::history::PodHistory;
 use crate::lab::truth::Proxied;
 
@@ -52,13 +52,7 @@ impl Attempt<'_> {
             (None, Outcome::Status { code, .. }) if *code < 500 => *code,
             _ => return None,
         };
-        let told = pod.told.is_some_and(|(told, _)| told <= self.ended);
-        let cause = if code == 503 && told {
-            "shutdown-refusal"
-        } else {
-            "application-error"
-        };
-        Some(Truth::of(cause, Some(pod)))
+        Some(own_error(pod, code, self.ended))
     }
 
     /// What the pod's sidecar refused by itself.
@@ -94,13 +88,7 @@ impl Attempt<'_> {
                 .or("in-flight-cut", near)
                 .or("stale-connection", near);
         }
-        if !pod.listened(port, self.began) {
-            return Truth::of("new-pod-not-ready", Some(pod));
-        }
-        if pod.end_before(self.began + RESOLUTION).is_some() {
-            return Truth::of("container-crashed", Some(pod));
-        }
-        Truth::unknown(Some(pod))
+        not_listening(pod, port, self.began)
     }
 
     /// Both were there when it began.
@@ -138,11 +126,7 @@ impl Attempt<'_> {
 
     /// Nothing ended: somebody closed a connection in good order, or the client had enough.
     fn among_the_living(&self, pod: &PodHistory, port: u16) -> Truth {
-        if let Outcome::Transport {
-            class: ErrorClass::Timeout,
-            ..
-        } = self.outcome
-        {
+        if timed_out(self.outcome) {
             return Truth::of("client-side", Some(pod));
         }
         let draining = !pod.listening(port, self.ended + RESOLUTION);

@@ -1,8 +1,8 @@
 //! To which pod did the client's sidecar send a request, if to any?
 
 use super::attempt::Attempt;
-use super::{RESOLUTION, Truth};
-use crate::evidence::{ErrorClass, FailedRequest, Outcome};
+use super::{RESOLUTION, Truth, timed_out};
+use crate::evidence::FailedRequest;
 use crate::lab::score::history::History;
 use crate::lab::truth::Proxied;
 use std::net::SocketAddrV4;
@@ -19,13 +19,7 @@ pub(super) fn true_cause(
         let ejected = cause == NOBODY && history.knew_endpoints(record, began);
         return Truth::of(if ejected { "proxy-overload" } else { cause }, None);
     }
-    let gave_up = matches!(
-        failure.outcome,
-        Outcome::Transport {
-            class: ErrorClass::Timeout,
-            ..
-        }
-    );
+    let gave_up = timed_out(&failure.outcome);
     let from = began - RESOLUTION;
     let attempts = history.attempts(&record.uid, from, ended);
     let hung = attempts.iter().any(|(at, to)| {
