@@ -22,6 +22,8 @@ pub(crate) use clock::restamp;
 pub use envoy::{EnvoyError, find as find_envoy};
 pub use inject::Injector;
 pub use inject::is_wanted;
+pub(crate) use inject::{INIT, PROXY};
 pub(crate) use istiod::{endpoints, run as run_istiod};
 pub use redirect::main as redirect_main;
 pub use settings::{Settings, SettingsError};
+pub(crate) use xds::{INBOUND_PORT, endpoints_file};

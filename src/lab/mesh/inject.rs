@@ -24,6 +24,10 @@ pub struct Injector {
 const INJECT: &str = "sidecar.istio.io/inject";
 const INJECTION: &str = "istio-injection";
 
+/// The injected containers: the one that installs the redirect, and the sidecar.
+pub(crate) const INIT: &str = "istio-init";
+pub(crate) const PROXY: &str = "istio-proxy";
+
 /// What names a pod that has been injected.
 const STATUS: &str = "sidecar.istio.io/status";
 
@@ -123,9 +127,9 @@ fn proxy_config(pod: &Value) -> Map<String, Value> {
 fn annotate(pod: &mut Value, native: bool, app: &str) {
     let first = json!(app);
     let status = if native {
-        json!({"initContainers": ["istio-init", "istio-proxy"], "containers": null, "revision": "default"})
+        json!({"initContainers": [INIT, PROXY], "containers": null, "revision": "default"})
     } else {
-        json!({"initContainers": ["istio-init"], "containers": ["istio-proxy"], "revision": "default"})
+        json!({"initContainers": [INIT], "containers": [PROXY], "revision": "default"})
     };
     let meta = &mut pod["metadata"];
     for map in ["annotations", "labels"] {

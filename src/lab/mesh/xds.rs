@@ -15,7 +15,7 @@ pub(crate) use access_log::TruthLog;
 pub(crate) use bootstrap::{bootstrap, command};
 pub(crate) use clusters::{addresses, clusters, endpoints};
 pub(crate) use listeners::listeners;
-pub(crate) use mesh_services::{MeshService, inbound, mesh_services};
+pub(crate) use mesh_services::{MeshService, endpoints_file, inbound, mesh_services};
 
 use serde_json::{Value, json};
 

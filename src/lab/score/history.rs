@@ -1,11 +1,9 @@
 //! What does the truth say of a pod at an instant?
 
+use crate::lab::mesh::{INBOUND_PORT, INIT, PROXY, endpoints_file};
 use crate::lab::truth::{Fact, Proxied, Record};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-
-/// Where a sidecar takes what comes to its pod.
-const INBOUND_PORT: u16 = 15_006;
 
 /// How long a killed Envoy may take from its last socket's end to its own, in nanoseconds.
 const TEARDOWN: i64 = 200_000_000;
@@ -293,7 +291,7 @@ impl History {
         let (Some(port), Some(host)) = (port, host) else {
             return false;
         };
-        let file = format!("eds-{host}-{port}.json");
+        let file = endpoints_file(host, port);
         let Some(pushes) = self.pushed.get(&(record.uid.clone(), file)) else {
             return false;
         };
@@ -325,16 +323,13 @@ impl History {
     }
 }
 
-/// The container of a sidecar.
-const PROXY: &str = "istio-proxy";
-
 fn is_inbound(record: &Proxied) -> bool {
     record.cluster.to_lowercase().starts_with("inbound")
 }
 
 /// What a request is for: neither the sidecar nor what prepares its way.
 fn is_app(container: &str) -> bool {
-    container != PROXY && container != "istio-init"
+    container != PROXY && container != INIT
 }
 
 #[cfg(test)]

@@ -19,8 +19,6 @@ use std::time::Duration;
 /// How long an app may take from being available to listening, and proxies to hear of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const SIDECAR: &str = "istio-proxy";
-
 /// Waits until the declared ports of running pods are open, and every proxy has every endpoint.
 pub(super) async fn wait(store: &Arc<Store>, truth: &Path) {
     let every = Duration::from_millis(200);
@@ -84,7 +82,7 @@ impl Told {
             // A sidecar declares ports for metrics that the lab has no use for.
             let apps = items(&pod["spec"]["containers"])
                 .iter()
-                .filter(|container| text(&container["name"]) != SIDECAR);
+                .filter(|container| text(&container["name"]) != mesh::PROXY);
             let ports = apps.flat_map(|container| items(&container["ports"]));
             ports.filter_map(move |port| Some((pod, port["containerPort"].as_u64()?)))
         });

@@ -1,6 +1,6 @@
 //! What do the injected containers look like?
 
-use super::Injector;
+use super::{INIT, Injector, PROXY};
 use crate::lab::mesh::xds::HEALTH_PORT;
 use crate::lab::store::object::{items, name, text};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ fn command(rest: &[&str]) -> Value {
 /// The container that installs the redirect.
 pub(super) fn init() -> Value {
     json!({
-        "name": "istio-init",
+        "name": INIT,
         "image": IMAGE,
         "imagePullPolicy": "Never",
         "command": command(&["redirect"]),
@@ -43,7 +43,7 @@ pub(super) fn container(
         })
     };
     let mut container = json!({
-        "name": "istio-proxy",
+        "name": PROXY,
         "image": IMAGE,
         "imagePullPolicy": "Never",
         "command": command(&["proxy"]),

@@ -3,6 +3,7 @@
 use crate::lab::store::object::{items, name, namespace, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// A port of a Service, as the proxies see it.
@@ -28,8 +29,13 @@ impl MeshService {
 
     /// The file that holds its endpoints.
     pub(crate) fn file(&self) -> String {
-        format!("eds-{}-{}.json", self.host, self.port)
+        endpoints_file(&self.host, self.port)
     }
+}
+
+/// The file that holds the endpoints of a Service's port.
+pub(crate) fn endpoints_file(host: &str, port: impl Display) -> String {
+    format!("eds-{host}-{port}.json")
 }
 
 /// A port on which a pod's app is reached through its Services.
