@@ -83,8 +83,7 @@ fn known(store: &Store) -> Vec<MeshService> {
 /// The endpoints, `address:port`, that every proxy is to know.
 pub(crate) fn endpoints(store: &Store) -> BTreeSet<String> {
     let services = known(store);
-    let files = services.iter().map(xds::endpoints);
-    files.flat_map(|file| xds::addresses(&file)).collect()
+    services.iter().flat_map(MeshService::addresses).collect()
 }
 
 struct Istiod {
@@ -213,10 +212,11 @@ impl Istiod {
                 continue;
             }
             replace(&dir, &file, &text)?;
+            let about = self.pushed.iter().filter(|service| service.file() == file);
             self.truth.tell(Fact::Pushed {
                 pod: name(pod).to_owned(),
                 uid: uid(pod).to_owned(),
-                endpoints: xds::addresses(&value),
+                endpoints: about.flat_map(MeshService::addresses).collect(),
                 file: file.clone(),
             });
             written.insert(file, text);

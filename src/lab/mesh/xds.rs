@@ -13,7 +13,7 @@ mod retry;
 
 pub(crate) use access_log::TruthLog;
 pub(crate) use bootstrap::{bootstrap, command};
-pub(crate) use clusters::{addresses, clusters, endpoints};
+pub(crate) use clusters::{clusters, endpoints};
 pub(crate) use listeners::listeners;
 pub(crate) use mesh_services::{MeshService, endpoints_file, inbound, mesh_services};
 

@@ -127,20 +127,3 @@ pub(crate) fn endpoints(service: &MeshService) -> Value {
     });
     resources("endpoint.v3.ClusterLoadAssignment", vec![assignment])
 }
-
-/// The addresses in a file of endpoints, `address:port`; of any other file none.
-pub(crate) fn addresses(file: &Value) -> Vec<String> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let groups = list(&file["resources"]).into_iter();
-    let groups = groups.flat_map(|assignment| list(&assignment["endpoints"]));
-    let endpoints = groups.flat_map(|group| list(&group["lb_endpoints"]));
-    let addresses = endpoints.filter_map(|endpoint| {
-        let socket = &endpoint["endpoint"]["address"]["socket_address"];
-        Some(format!(
-            "{}:{}",
-            socket["address"].as_str()?,
-            socket["port_value"]
-        ))
-    });
-    addresses.collect()
-}

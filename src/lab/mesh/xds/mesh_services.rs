@@ -27,6 +27,12 @@ impl MeshService {
         format!("outbound|{}||{}", self.port, self.host)
     }
 
+    /// Its endpoints, `address:port`.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let endpoints = self.endpoints.iter();
+        endpoints.map(|(ip, port)| format!("{ip}:{port}")).collect()
+    }
+
     /// The file that holds its endpoints.
     pub(crate) fn file(&self) -> String {
         endpoints_file(&self.host, self.port)

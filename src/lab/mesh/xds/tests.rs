@@ -58,10 +58,10 @@ fn only_ready_endpoints_are_pushed() {
 }
 
 #[test]
-fn the_addresses_in_a_file_of_endpoints_are_found_again() {
+fn the_addresses_of_a_service_are_those_of_its_pushed_endpoints() {
     let services = mesh_services(&[service()], &[slice()]);
-    assert_eq!(addresses(&endpoints(&services[0])), ["10.244.0.3:8080"]);
-    assert!(addresses(&json!({"resources": [{"name": "x"}]})).is_empty());
+    assert_eq!(services[0].addresses(), ["10.244.0.3:8080"]);
+    assert!(services[1].addresses().is_empty());
 }
 
 #[test]
