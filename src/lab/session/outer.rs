@@ -124,8 +124,8 @@ impl Mode {
         Some(format!(
             "warning: the lab runs in loopback mode: {why}\n\
              what this mode cannot show: a connection that a pod refuses arrives as a reset (so \
-             `endpoint-propagation` is taken for `in-flight-cut`), nothing that is sent to a pod that \
-             is gone vanishes, and no pod has a sidecar{moved}"
+             `endpoint-propagation` is consistent at most, never proved), nothing that is sent to a \
+             pod that is gone vanishes, and no pod has a sidecar{moved}"
         ))
     }
 }
