@@ -46,13 +46,24 @@ pub(crate) struct Volumes<'a> {
     pub(crate) access: &'a ApiAccess,
     /// Finds a ConfigMap of the pod's namespace.
     pub(crate) config_map: &'a dyn Fn(&str) -> Option<Arc<Value>>,
+    /// Containers have mounts of their own.
+    pub(crate) isolated: bool,
 }
 
 impl Volumes<'_> {
-    /// What a container mounts, or why it cannot.
+    /// What a container mounts, or why it cannot. Without namespaces only what it asks for itself is
+    /// refused: a service account alone is left out, for most pods that name one never use it.
     pub(crate) fn of(&self, container: &Value) -> Result<Vec<Mount>, String> {
+        let wanted = items(&container["volumeMounts"]);
+        if !self.isolated {
+            return if wanted.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err("volumes need namespaces, which are not permitted here".to_owned())
+            };
+        }
         let mut mounts = Vec::new();
-        for mount in items(&container["volumeMounts"]) {
+        for mount in wanted {
             let source = self.volume(text(&mount["name"]))?;
             mounts.push(Mount {
                 source: source.join(text(&mount["subPath"])),
@@ -177,8 +188,12 @@ mod tests {
         })
     }
 
-    fn mounts(volume: &str) -> Result<Vec<Mount>, String> {
-        let dir = tempfile::tempdir().unwrap();
+    fn container(volume: &str) -> Value {
+        json!({"volumeMounts": [{"name": volume, "mountPath": "/there", "readOnly": true}]})
+    }
+
+    /// What a container of the pod mounts, in this folder.
+    fn of(container: &Value, dir: &Path, isolated: bool) -> Result<Vec<Mount>, String> {
         let access = ApiAccess {
             api: Api::new(Store::new(), LogBook::default()),
             address: "172.18.0.2:6443".parse().unwrap(),
@@ -187,16 +202,20 @@ mod tests {
         let pod = pod();
         let volumes = Volumes {
             pod: &pod,
-            dir: dir.path(),
+            dir,
             access: &access,
             config_map: &|name| {
                 (name == "scenario")
                     .then(|| Arc::new(json!({"data": {"scenario.yaml": "kind: Scenario"}})))
             },
+            isolated,
         };
-        let container =
-            json!({"volumeMounts": [{"name": volume, "mountPath": "/there", "readOnly": true}]});
-        let mounts = volumes.of(&container)?;
+        volumes.of(container)
+    }
+
+    fn mounts(volume: &str) -> Result<Vec<Mount>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounts = of(&container(volume), dir.path(), true)?;
         let token = fs::read_to_string(mounts[1].source.join("token")).unwrap();
         assert!(token.starts_with("lab-"), "{token}");
         assert_eq!(
@@ -228,5 +247,15 @@ mod tests {
                 .contains("`configMap` and `emptyDir`")
         );
         assert!(mounts("other").unwrap_err().contains("not found"));
+    }
+
+    #[test]
+    fn without_namespaces_only_what_a_container_asks_for_itself_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(of(&json!({}), dir.path(), false).unwrap(), []);
+        let refused = of(&container("work"), dir.path(), false).unwrap_err();
+        assert!(refused.contains("volumes need namespaces"), "{refused}");
+        let written = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(written, 0, "nothing is made that nobody mounts");
     }
 }
