@@ -15,8 +15,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
 /// Gives the calling process, which must have mounts of its own, a root with all `mounts` in it.
-/// `scratch` is an empty folder.
+/// `scratch` is a folder for that, made here.
 pub(super) fn enter(mounts: &[Mount], scratch: &Path) -> io::Result<()> {
+    fs::create_dir_all(scratch)?;
     let mut root = Root::over(scratch)?;
     for mount in mounts {
         root.add(mount)?;

@@ -35,7 +35,7 @@ pub(crate) struct ShimOrder {
     pub(crate) hosts: PathBuf,
     /// What it sees beside this machine's files.
     pub(crate) mounts: Vec<Mount>,
-    /// An empty folder, for a root with these mounts.
+    /// Where a root with these mounts is made.
     pub(crate) scratch: PathBuf,
     /// In namespaces of its own. Without them the process gets SIGTERM ignored, which is what an
     /// unhandled SIGTERM does to a PID 1.

@@ -104,9 +104,6 @@ impl Worker {
             isolated: self.host.isolated(),
         };
         let mounts = volumes.of(spec)?;
-        let scratch = dir.join(".root");
-        std::fs::create_dir_all(&scratch)
-            .map_err(|error| format!("make {}: {error}", scratch.display()))?;
         let hosts = self.host.hosts_file(&self.pod);
         self.host
             .write_hosts(&self.pod, address)
@@ -118,7 +115,7 @@ impl Worker {
             hostname: name(&self.pod).to_owned(),
             hosts,
             mounts,
-            scratch,
+            scratch: dir.join(".root"),
             isolated: self.host.isolated(),
         })
     }
