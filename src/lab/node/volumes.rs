@@ -100,7 +100,7 @@ impl Volumes<'_> {
             ));
         }
         let map = (self.config_map)(text(&from["name"]));
-        if map.is_none() && from["optional"] != true {
+        if map.is_none() && !is_optional(from) {
             return Err(format!("configmap {} not found", from["name"]));
         }
         let map = map.unwrap_or_else(|| Arc::new(json!({})));
@@ -129,9 +129,14 @@ impl Volumes<'_> {
                 .collect(),
         };
         for (key, path) in all {
-            let value = data[&key].as_str();
-            let value = value
-                .ok_or_else(|| format!("configmap references non-existent config key: {key}"))?;
+            let Some(value) = data[&key].as_str() else {
+                if is_optional(from) {
+                    continue;
+                }
+                return Err(format!(
+                    "configmap references non-existent config key: {key}"
+                ));
+            };
             let path = dir.join(path);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(said)?;
@@ -164,6 +169,11 @@ impl Volumes<'_> {
     }
 }
 
+/// What is missing of it is left out.
+fn is_optional(from: &Value) -> bool {
+    from["optional"] == true
+}
+
 fn said(error: io::Error) -> String {
     error.to_string()
 }
@@ -175,6 +185,10 @@ mod tests {
     use crate::lab::store::Store;
 
     fn pod() -> Value {
+        let keys = json!([
+            {"key": "no-such", "path": "left-out"},
+            {"key": "scenario.yaml", "path": "here.yaml"},
+        ]);
         json!({
             "metadata": {"name": "run", "namespace": "lastwatch"},
             "spec": {
@@ -183,6 +197,9 @@ mod tests {
                     {"name": "scenario", "configMap": {"name": "scenario"}},
                     {"name": "work", "emptyDir": {}},
                     {"name": "host", "hostPath": {"path": "/etc"}},
+                    {"name": "keys", "configMap": {"name": "scenario", "items": keys}},
+                    {"name": "some", "configMap": {"name": "scenario", "items": keys, "optional": true}},
+                    {"name": "none", "configMap": {"name": "no-such", "items": keys, "optional": true}},
                 ],
             },
         })
@@ -247,6 +264,23 @@ mod tests {
                 .contains("`configMap` and `emptyDir`")
         );
         assert!(mounts("other").unwrap_err().contains("not found"));
+    }
+
+    #[test]
+    fn what_is_missing_of_an_optional_config_map_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = |volume: &str| -> Result<Vec<String>, String> {
+            let mounts = of(&container(volume), dir.path(), true)?;
+            let entries = fs::read_dir(&mounts[0].source).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            Ok(names.collect())
+        };
+        assert_eq!(
+            files("keys").unwrap_err(),
+            "configmap references non-existent config key: no-such"
+        );
+        assert_eq!(files("some").unwrap(), ["here.yaml"]);
+        assert!(files("none").unwrap().is_empty());
     }
 
     #[test]
