@@ -234,11 +234,12 @@ impl Server {
     /// Counts how often a POST with this id had its effect: the answer says `effects: 2` when a
     /// retry has repeated it here.
     async fn effect(&self, request: Request<Incoming>, query: &str) -> Response<Full<Bytes>> {
-        let id = match id_of(&request) {
-            id if id.is_empty() => parameter(query, "lastwatch-id").map(str::to_owned),
-            id => Some(id),
-        };
-        let id = id.unwrap_or_default();
+        let mut id = id_of(&request);
+        if id.is_empty() {
+            id = parameter(query, "lastwatch-id")
+                .unwrap_or_default()
+                .to_owned();
+        }
         let _ = request.into_body().collect().await;
         let count = {
             let mut effects = self.0.effects.lock().expect("no panic holds the lock");

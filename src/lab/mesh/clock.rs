@@ -34,7 +34,7 @@ pub(crate) fn restamp(line: &str, ahead: SignedDuration) -> Option<String> {
         told.push_str(&written(stamp, ahead).unwrap_or_else(|| stamp.to_owned()));
         rest = after;
     }
-    (!told.is_empty() || rest.len() < line.len()).then(|| told + rest)
+    (rest.len() < line.len()).then(|| told + rest)
 }
 
 /// What is before the next mark, what is marked, and what comes after it.
@@ -51,7 +51,9 @@ fn written(stamp: &str, ahead: SignedDuration) -> Option<String> {
         .ok()
         .filter(|digits| *digits <= 9)?;
     let nanos = fraction.parse::<i32>().ok()? * 10_i32.pow(9 - digits);
-    let at = Timestamp::new(seconds.parse().ok()?, nanos).ok()? + ahead;
+    let at = Timestamp::new(seconds.parse().ok()?, nanos).ok()?;
+    // A container may write any number between marks of its own.
+    let at = at.checked_add(ahead).ok()?;
     let format = format!("%Y-%m-%dT%H:%M:%S%.{digits}fZ");
     Some(at.to_zoned(TimeZone::UTC).strftime(&format).to_string())
 }
@@ -88,6 +90,16 @@ mod tests {
         assert_eq!(
             restamp("a {lab-clock:x} b", SignedDuration::ZERO).unwrap(),
             "a x b"
+        );
+        let last = Timestamp::MAX.as_second();
+        assert_eq!(
+            restamp(
+                &format!("{{lab-clock:{last}.0}}"),
+                SignedDuration::from_secs(3)
+            )
+            .unwrap(),
+            format!("{last}.0"),
+            "there is no later time to tell"
         );
         assert_eq!(
             marked("[%START_TIME%] %START_TIME(%s)%"),

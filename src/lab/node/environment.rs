@@ -67,36 +67,30 @@ pub(crate) fn environment(
     facts: &Facts<'_>,
     config_map: impl Fn(&str, &str) -> Option<String>,
 ) -> Result<Vec<(String, String)>, String> {
-    let own = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
-    let mut env = vec![
-        ("PATH".to_owned(), format!("{}:{own}", facts.bin.display())),
-        (
-            "HOSTNAME".to_owned(),
-            text(&facts.pod["metadata"]["name"]).to_owned(),
-        ),
-        ("LAB_CLOCK_OFFSET_NS".to_owned(), facts.skew.to_string()),
-    ];
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned());
     let meta = &facts.pod["metadata"];
-    let whose = [
-        facts.truth.display().to_string(),
+    let (pod, uid) = (
         text(&meta["name"]).to_owned(),
         text(&meta["uid"]).to_owned(),
-    ];
-    let names = VARIABLES.map(str::to_owned);
-    env.extend(names.into_iter().zip(whose));
-    for (name, value) in [
+    );
+    let [lab_truth, lab_pod, lab_uid] = VARIABLES;
+    let api_port = facts.api.port().to_string();
+    let mut own = vec![
+        ("PATH", format!("{}:{path}", facts.bin.display())),
+        ("HOSTNAME", pod.clone()),
+        ("LAB_CLOCK_OFFSET_NS", facts.skew.to_string()),
+        (lab_truth, facts.truth.display().to_string()),
+        (lab_pod, pod),
+        (lab_uid, uid),
         ("KUBERNETES_SERVICE_HOST", facts.api.ip().to_string()),
-        ("KUBERNETES_SERVICE_PORT", facts.api.port().to_string()),
-        (
-            "KUBERNETES_SERVICE_PORT_HTTPS",
-            facts.api.port().to_string(),
-        ),
-    ] {
-        env.push((name.to_owned(), value));
-    }
+        ("KUBERNETES_SERVICE_PORT", api_port.clone()),
+        ("KUBERNETES_SERVICE_PORT_HTTPS", api_port),
+    ];
     if facts.own_address_only {
-        env.push(("LAB_BIND".to_owned(), facts.pod_ip.to_owned()));
+        own.push(("LAB_BIND", facts.pod_ip.to_owned()));
     }
+    let own = own.into_iter();
+    let mut env: Vec<_> = own.map(|(name, value)| (name.to_owned(), value)).collect();
     for entry in items(&container["env"]) {
         let name = text(&entry["name"]).to_owned();
         let from = &entry["valueFrom"];

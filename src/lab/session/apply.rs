@@ -151,12 +151,10 @@ fn create(store: &Store, path: &str, object: Value) -> Result<(), ApplyError> {
 pub(super) async fn wait_ready(store: &Arc<Store>, logs: &LogBook) -> Result<(), ApplyError> {
     let every = Duration::from_millis(100);
     let crashing = wait_until("the workloads are available", PATIENCE, every, || async {
-        let missing = unavailable(store, logs).or_else(|| no_client(store));
-        match (missing, crashing(store, logs)) {
-            (None, _) => Ok(None),
-            (Some(_), Some(crashing)) => Ok(Some(crashing)),
-            (Some(missing), None) => Err(missing),
-        }
+        let Some(missing) = unavailable(store, logs).or_else(|| no_client(store)) else {
+            return Ok(None);
+        };
+        crashing(store, logs).map(Some).ok_or(missing)
     })
     .await
     .map_err(ApplyError::NotReady)?;

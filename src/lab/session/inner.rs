@@ -11,7 +11,6 @@ use crate::lab::node::{self, ApiAccess, Host, LogBook, Network, NodeClock, Recor
 use crate::lab::proxy::{self, Dataplane};
 use crate::lab::store::Store;
 use crate::lab::truth::{self, Fact, Record, Truth};
-
 use crate::task::Scope;
 use nix::mount::{MsFlags, mount};
 use std::error::Error;
