@@ -83,7 +83,7 @@ fn child(run: &Path) {
         findings.pods.len(),
         explained.as_secs_f64(),
         read.as_secs_f64(),
-        memory::peak_kib() as f64 / 1024.0
+        memory::peak_kib("self").expect("it is this process") as f64 / 1024.0
     ));
     say(&format!("  causes: {causes:?}"));
 }

@@ -123,7 +123,7 @@ fn child_load(address: SocketAddr, rate: f64, requests: u64) {
         failed: summary.failed,
         dropped: summary.dropped,
         slip_p99_us: summary.harness.slip_p99.unwrap_or_default() as f64 / 1e3,
-        peak_kib: memory::peak_kib(),
+        peak_kib: memory::peak_kib("self").expect("it is this process"),
     });
 }
 
@@ -161,7 +161,7 @@ fn child_timer(rate: f64, seconds: f64) {
         failed: 0,
         dropped: 0,
         slip_p99_us: p99.as_secs_f64() * 1e6,
-        peak_kib: memory::peak_kib(),
+        peak_kib: memory::peak_kib("self").expect("it is this process"),
     });
 }
 

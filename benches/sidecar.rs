@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "measure/memory.rs"]
+mod memory;
+
 /// A rate that the machine cannot carry is followed by this share of it.
 const LESS: f64 = 0.8;
 /// The sidecar writes its log once a second, so a record is that old anyhow.
@@ -140,7 +143,7 @@ fn watch(child: &mut Child, run: &Path, load: Duration) -> (u64, Duration) {
     let (mut peak, mut worst, mut begun) = (0, Duration::ZERO, None);
     while child.try_wait().expect("it can be waited for").is_none() {
         std::thread::sleep(SAMPLE);
-        peak = peak.max(harness(child.id()).and_then(peak_kib).unwrap_or(0));
+        peak = peak.max(harness(child.id()).and_then(memory::peak_kib).unwrap_or(0));
         let Some(stamp) = newest(run) else { continue };
         let begun = *begun.get_or_insert_with(Instant::now);
         if (EDGE..load).contains(&begun.elapsed()) {
@@ -162,12 +165,6 @@ fn harness(parent: u32) -> Option<u32> {
             fs::read_to_string(format!("/proc/{id}/cmdline"))
                 .is_ok_and(|line| line.contains("scenario.yaml"))
         })
-}
-
-fn peak_kib(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The recorded logs of sidecars.

@@ -16,10 +16,12 @@ use log::AgentLog;
 use options::Options;
 use proxy::Envoy;
 use status::{Shared, Why};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) use log::write_line;
@@ -39,10 +41,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(255);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    match runtime {
+    match runtime() {
         Ok(runtime) => runtime.block_on(run(options)),
         Err(error) => {
             write_line(&format!("failed to start the agent: {error}"));
@@ -51,12 +50,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
 /// Asks the agent of the own pod something: `POST drain`.
 pub fn request(method: &str, path: &str) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let Ok(runtime) = runtime else {
+    let Ok(runtime) = runtime() else {
         return ExitCode::from(1);
     };
     let path = format!("/{}", path.trim_start_matches('/'));
@@ -80,10 +80,7 @@ const WAIT_PATIENCE: Duration = Duration::from_secs(60);
 /// Comes back when the proxy of the own pod is ready: the hook for which an app is held.
 pub fn wait() -> ExitCode {
     let log = AgentLog::new(0);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let Ok(runtime) = runtime else {
+    let Ok(runtime) = runtime() else {
         return ExitCode::from(1);
     };
     log.info(&format!(
@@ -173,6 +170,6 @@ async fn run(options: Options) -> ExitCode {
     serving.abort();
     log.info("Status server has successfully terminated");
     let drained = shared.is_drained();
-    ending::terminate(&options, &log, &mut envoy, (why, drained)).await;
+    ending::terminate(&options, &log, &mut envoy, why, drained).await;
     ExitCode::SUCCESS
 }

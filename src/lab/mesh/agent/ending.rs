@@ -16,7 +16,8 @@ pub(super) async fn terminate(
     options: &Options,
     log: &AgentLog,
     envoy: &mut Envoy,
-    (why, drained): (Why, bool),
+    why: Why,
+    drained: bool,
 ) {
     log.info("Agent draining Proxy for termination");
     if drained {

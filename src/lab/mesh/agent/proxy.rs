@@ -41,9 +41,7 @@ impl Envoy {
 
     /// Its end, by itself or by another's hand.
     pub(super) async fn wait(&mut self) -> String {
-        let ended = self.child.wait().await;
-        self.witness.proxy_ended();
-        match ended {
+        match self.reap().await {
             Ok(status) => describe(status),
             Err(error) => error.to_string(),
         }
@@ -52,9 +50,13 @@ impl Envoy {
     /// SIGKILL, as pilot-agent does it: what Envoy has not flushed is lost.
     pub(super) async fn kill(&mut self) -> io::Result<()> {
         self.child.start_kill()?;
+        self.reap().await.map(|_| ())
+    }
+
+    async fn reap(&mut self) -> io::Result<ExitStatus> {
         let ended = self.child.wait().await;
         self.witness.proxy_ended();
-        ended.map(|_| ())
+        ended
     }
 }
 

@@ -67,8 +67,13 @@ impl Worker {
     /// Whole seconds; the kubelet knows no grace below one.
     fn grace(&self) -> u64 {
         let asked = self.pod["metadata"]["deletionGracePeriodSeconds"].as_u64();
-        let own = self.pod["spec"]["terminationGracePeriodSeconds"].as_u64();
-        asked.or(own).unwrap_or(30).max(1)
+        asked.unwrap_or_else(|| self.own_grace()).max(1)
+    }
+
+    /// The seconds of grace in its spec.
+    pub(super) fn own_grace(&self) -> u64 {
+        let own = &self.pod["spec"]["terminationGracePeriodSeconds"];
+        own.as_u64().unwrap_or(30)
     }
 
     /// Stops every container that runs, all at once, and takes in what happens meanwhile.
@@ -101,8 +106,7 @@ impl Worker {
     /// Stops an instance whose liveness or startup probe has failed.
     pub(super) fn stop_unhealthy(&mut self, index: usize, kind: ProbeKind) {
         let own = &self.slots[index].spec[kind.field()]["terminationGracePeriodSeconds"];
-        let whole = &self.pod["spec"]["terminationGracePeriodSeconds"];
-        let grace = own.as_u64().or(whole.as_u64()).unwrap_or(30);
+        let grace = own.as_u64().unwrap_or_else(|| self.own_grace());
         let word = kind.word().to_lowercase();
         let container = self.container_name(index);
         let message = format!("Container {container} failed {word} probe, will be restarted");

@@ -41,9 +41,7 @@ impl Worker {
             "FailedPostStartHook",
             "PostStartHook failed",
         );
-        let whole = &self.pod["spec"]["terminationGracePeriodSeconds"];
-        let grace = whole.as_u64().unwrap_or(30);
-        self.stop_one(index, grace, "FailedPostStartHook".to_owned());
+        self.stop_one(index, self.own_grace(), "FailedPostStartHook".to_owned());
         false
     }
 }
