@@ -228,13 +228,35 @@ impl Truth {
     }
 }
 
-/// The whole truth: the file's lines, then those of the witnesses beside it.
+/// The text up to the end of its last whole line: its writer may be at the next one.
+fn whole_lines(text: &str) -> &str {
+    &text[..text.rfind('\n').map_or(0, |end| end + 1)]
+}
+
+/// Adds a witness's records to the truth; gives how many of its lines are none. An Envoy that was
+/// killed may have left half a line, and the one that was started after it goes on in that line.
+fn take_up(all: &mut String, witness: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(witness);
+    let mut torn = 0;
+    for line in whole_lines(&text).lines() {
+        if serde_json::from_str::<Record>(line).is_ok() {
+            all.push_str(line);
+            all.push('\n');
+        } else {
+            torn += 1;
+        }
+    }
+    torn
+}
+
+/// The whole truth: the file's lines, then those of the witnesses beside it. It may be gathered
+/// while the lab still writes.
 ///
 /// # Errors
 ///
 /// When a file cannot be read.
 pub(crate) fn gather(path: &Path) -> io::Result<String> {
-    let mut all = fs::read_to_string(path)?;
+    let mut all = whole_lines(&fs::read_to_string(path)?).to_owned();
     let folder = path.parent().unwrap_or(Path::new("."));
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut beside: Vec<PathBuf> = fs::read_dir(folder)?
@@ -248,10 +270,15 @@ pub(crate) fn gather(path: &Path) -> io::Result<String> {
         })
         .collect();
     beside.sort();
+    let mut torn = 0;
     for witness in beside {
-        let text = fs::read_to_string(witness)?;
-        // An Envoy that was killed may have left half a line.
-        all.push_str(&text[..text.rfind('\n').map_or(0, |end| end + 1)]);
+        torn += take_up(&mut all, &fs::read(witness)?);
+    }
+    if torn > 0 {
+        tracing::warn!(
+            torn,
+            "lines that a killed Envoy tore are left out of the truth"
+        );
     }
     Ok(all)
 }
@@ -260,15 +287,42 @@ pub(crate) fn gather(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
 
+    fn line(uid: &str) -> String {
+        let (pod, uid) = ("demo-1".to_owned(), uid.to_owned());
+        let record = Record {
+            t: 0,
+            fact: Fact::ProxyEnded { pod, uid },
+        };
+        serde_json::to_string(&record).expect("plain data") + "\n"
+    }
+
     #[test]
     fn the_whole_truth_has_the_whole_lines_of_every_witness() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("truth.jsonl");
         let truth = Truth::create(&path).expect("a file");
-        fs::write(&path, "own\n").expect("it is writable");
-        fs::write(truth.beside("b"), "second\nhalf a li").expect("it is writable");
-        fs::write(truth.beside("a"), "first\n").expect("it is writable");
-        fs::write(folder.path().join("hosts"), "no truth\n").expect("it is writable");
-        assert_eq!(gather(&path).expect("readable"), "own\nfirst\nsecond\n");
+        let [own, first, second] = ["own", "first", "second"].map(line);
+        let half = &own[..own.len() / 2];
+        let write = |path: &Path, text: &str| fs::write(path, text).expect("it is writable");
+        write(&path, &format!("{own}{half}"));
+        write(&truth.beside("b"), &format!("{second}{half}"));
+        write(&truth.beside("a"), &first);
+        write(&folder.path().join("hosts"), "no truth\n");
+        let all = gather(&path).expect("readable");
+        assert_eq!(all, format!("{own}{first}{second}"));
+    }
+
+    #[test]
+    fn a_line_that_an_envoy_tore_and_another_went_on_with_is_left_out_and_counted() {
+        let [first, torn, last] = ["first", "torn", "last"].map(line);
+        // In the middle of a character, as a kill may have it.
+        let mut file = first.clone().into_bytes();
+        file.extend_from_slice(&torn.as_bytes()[..20]);
+        file.push(0xc3);
+        file.extend_from_slice(torn.as_bytes());
+        file.extend_from_slice(last.as_bytes());
+        let mut all = String::new();
+        assert_eq!(take_up(&mut all, &file), 1);
+        assert_eq!(all, format!("{first}{last}"));
     }
 }
