@@ -16,7 +16,7 @@ mod witness;
 
 pub(crate) use conntrack::{follow_connections, subscribe};
 pub(crate) use listeners::{Listening, follow_listeners};
-pub(crate) use record::{Fact, Proxied, Record, Truth, gather};
+pub(crate) use record::{Fact, Proxied, Record, Truth, gather, records, whole_lines};
 pub(crate) use witness::{VARIABLES, Witness};
 
 /// Now, in epoch nanoseconds of this machine.

@@ -10,7 +10,7 @@ use crate::lab::net::{Fabric, NODE_ADDRESSES, NODES, node_short_name};
 use crate::lab::node::{self, ApiAccess, Host, LogBook, Network, NodeClock, Recorder};
 use crate::lab::proxy::{self, Dataplane};
 use crate::lab::store::Store;
-use crate::lab::truth::{self, Fact, Record, Truth};
+use crate::lab::truth::{self, Fact, Truth};
 use crate::task::Scope;
 use nix::mount::{MsFlags, mount};
 use std::error::Error;
@@ -152,23 +152,20 @@ async fn set_up(parts: &Parts<'_>) -> Fallible<Option<i32>> {
     }
     apply::wait_ready(store, parts.logs).await?;
     if order.isolated {
-        settled::wait(store, &folder.join("truth.jsonl")).await;
+        settled::wait(store, parts.truth.path()).await;
         name_services(store, folder)?;
     }
     if !order.client {
         return Ok(None);
     }
-    let truth = std::fs::read_to_string(folder.join("truth.jsonl"))?;
+    let truth = std::fs::read_to_string(parts.truth.path())?;
     Ok(client_process(&truth))
 }
 
 /// The first process of the client's own container, by the truth: those of its sidecar may have
 /// ended already.
 fn client_process(truth: &str) -> Option<i32> {
-    let records = truth
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
-    let mut pids = records.filter_map(|Record { fact, .. }| match fact {
+    let mut pids = truth::records(truth).filter_map(|record| match record.fact {
         Fact::Started {
             pod,
             container,

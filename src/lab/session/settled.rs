@@ -7,11 +7,13 @@
 use crate::lab::mesh;
 use crate::lab::store::Store;
 use crate::lab::store::object::{is_ready, items, name, text, uid};
-use crate::lab::truth::{Fact, Record};
+use crate::lab::truth::{Fact, records, whole_lines};
 use crate::task::wait_until;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::File;
+use std::future::ready;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Waits until the declared ports of running pods are open, and every proxy has every endpoint.
 pub(super) async fn wait(store: &Arc<Store>, truth: &Path) {
     let every = Duration::from_millis(200);
-    let settled = wait_until("the lab has settled", PATIENCE, every, || async {
-        let told = Told::read(&fs::read_to_string(truth).unwrap_or_default());
-        let (_, pods) = store.list("pods", None);
-        let missing = told
-            .closed_port(&pods)
-            .or_else(|| told.late_proxy(&pods, &mesh::endpoints(store)));
-        missing.map_or(Ok(()), Err)
+    let mut told = Told::default();
+    let settled = wait_until("the lab has settled", PATIENCE, every, || {
+        ready(told.read_on(truth).and_then(|()| told.settled(store)))
     });
     if let Err(error) = settled.await {
         tracing::warn!("{error}");
@@ -38,6 +36,8 @@ pub(super) async fn wait(store: &Arc<Store>, truth: &Path) {
 /// What the truth says by now.
 #[derive(Debug, Default)]
 struct Told {
+    /// So many bytes of the truth have been read.
+    read: u64,
     /// Open ports by the uid of their pod.
     open: BTreeSet<(String, u64)>,
     /// By the uid of a proxy's pod and file: the addresses of endpoints in it.
@@ -45,21 +45,30 @@ struct Told {
 }
 
 impl Told {
-    fn read(truth: &str) -> Self {
-        let mut told = Self::default();
-        for line in truth.lines() {
-            // The last line may still be being written.
-            let Ok(Record { fact, .. }) = serde_json::from_str(line) else {
-                continue;
-            };
-            match fact {
+    /// Takes in what was written since.
+    fn read_on(&mut self, truth: &Path) -> Result<(), String> {
+        let mut news = String::new();
+        let read = File::open(truth).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.read))?;
+            file.read_to_string(&mut news)
+        });
+        read.map_err(|error| format!("the truth cannot be read: {error}"))?;
+        self.take(&news);
+        Ok(())
+    }
+
+    fn take(&mut self, news: &str) {
+        let whole = whole_lines(news);
+        self.read += whole.len() as u64;
+        for record in records(whole) {
+            match record.fact {
                 Fact::Listen {
                     uid, port, sockets, ..
                 } if sockets > 0 => {
-                    told.open.insert((uid, u64::from(port)));
+                    self.open.insert((uid, u64::from(port)));
                 }
                 Fact::Listen { uid, port, .. } => {
-                    told.open.remove(&(uid, u64::from(port)));
+                    self.open.remove(&(uid, u64::from(port)));
                 }
                 Fact::Pushed {
                     uid,
@@ -67,15 +76,23 @@ impl Told {
                     endpoints,
                     ..
                 } => {
-                    told.pushed.insert((uid, file), endpoints);
+                    self.pushed.insert((uid, file), endpoints);
                 }
                 _ => {}
             }
         }
-        told
     }
 
-    /// The first declared port of a running pod that is not open.
+    /// What is missing, if something is.
+    fn settled(&self, store: &Store) -> Result<(), String> {
+        let (_, pods) = store.list("pods", None);
+        let missing = self
+            .closed_port(&pods)
+            .or_else(|| self.late_proxy(&pods, &mesh::endpoints(store)));
+        missing.map_or(Ok(()), Err)
+    }
+
+    /// The first declared TCP port of a running pod that is not open: nobody listens on others.
     fn closed_port(&self, pods: &[Arc<Value>]) -> Option<String> {
         let running = pods.iter().filter(|pod| is_ready(pod));
         let mut declared = running.flat_map(|pod| {
@@ -84,6 +101,7 @@ impl Told {
                 .iter()
                 .filter(|container| text(&container["name"]) != mesh::PROXY);
             let ports = apps.flat_map(|container| items(&container["ports"]));
+            let ports = ports.filter(|port| matches!(text(&port["protocol"]), "" | "TCP"));
             ports.filter_map(move |port| Some((pod, port["containerPort"].as_u64()?)))
         });
         declared
@@ -110,25 +128,34 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::truth::Record;
     use serde_json::json;
 
     fn pod() -> Arc<Value> {
         Arc::new(json!({
             "metadata": {"name": "demo-1", "uid": "u"},
             "spec": {"containers": [
-                {"name": "app", "ports": [{"containerPort": 8080}]},
+                {"name": "app", "ports": [
+                    {"containerPort": 8080, "protocol": "TCP"},
+                    {"containerPort": 53, "protocol": "UDP"},
+                ]},
                 {"name": "istio-proxy", "ports": [{"containerPort": 15090}]},
             ]},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
         }))
     }
 
-    fn told(facts: Vec<Fact>) -> Told {
-        let lines: Vec<String> = facts
+    fn written(facts: Vec<Fact>) -> String {
+        let lines = facts
             .into_iter()
-            .map(|fact| serde_json::to_string(&Record { t: 0, fact }).expect("plain data"))
-            .collect();
-        Told::read(&lines.join("\n"))
+            .map(|fact| serde_json::to_string(&Record { t: 0, fact }).expect("plain data") + "\n");
+        lines.collect()
+    }
+
+    fn told(facts: Vec<Fact>) -> Told {
+        let mut told = Told::default();
+        told.take(&written(facts));
+        told
     }
 
     fn listen(sockets: usize) -> Fact {
@@ -138,6 +165,28 @@ mod tests {
             port: 8080,
             sockets,
         }
+    }
+
+    #[test]
+    fn what_is_written_meanwhile_is_read_once_it_is_whole() {
+        let path = tempfile::NamedTempFile::new()
+            .expect("a file")
+            .into_temp_path();
+        let (first, second) = (written(vec![listen(1)]), written(vec![listen(0)]));
+        let half = second.len() / 2;
+        let mut told = Told::default();
+        for (text, open) in [
+            (first.clone() + &second[..half], 1),
+            (first.clone() + &second, 0),
+            (first.clone() + &second + &first, 1),
+        ] {
+            std::fs::write(&path, &text).expect("it is writable");
+            told.read_on(&path).expect("it is readable");
+            assert_eq!(told.open.len(), open, "{text}");
+        }
+        assert_eq!(told.read, (2 * first.len() + second.len()) as u64);
+        let error = told.read_on(Path::new("/no-such-truth")).unwrap_err();
+        assert!(error.contains("cannot be read"), "{error}");
     }
 
     #[test]

@@ -229,8 +229,14 @@ impl Truth {
 }
 
 /// The text up to the end of its last whole line: its writer may be at the next one.
-fn whole_lines(text: &str) -> &str {
+pub(crate) fn whole_lines(text: &str) -> &str {
     &text[..text.rfind('\n').map_or(0, |end| end + 1)]
+}
+
+/// The records in a text; other lines are passed over.
+pub(crate) fn records(text: &str) -> impl DoubleEndedIterator<Item = Record> {
+    let lines = text.lines();
+    lines.filter_map(|line| serde_json::from_str(line).ok())
 }
 
 /// Adds a witness's records to the truth; gives how many of its lines are none. An Envoy that was
