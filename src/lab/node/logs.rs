@@ -157,6 +157,13 @@ impl Instance {
         self.progress.send_modify(|progress| progress.1 = true);
     }
 
+    /// Waits until nothing more comes.
+    pub(crate) async fn ended(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender is this instance's own, so the wait cannot fail.
+        let _ = progress.wait_for(|(_, ended)| *ended).await;
+    }
+
     /// The number of the first line that a reader of the last `tail` lines gets.
     pub(crate) fn first(&self, tail: Option<u64>) -> u64 {
         let lines = lock(&self.lines);
@@ -216,6 +223,17 @@ mod tests {
             ["", "rest"]
         );
         assert!(!instance.wait_for(4).await, "the container has ended");
+    }
+
+    #[tokio::test]
+    async fn a_log_has_ended_once_its_writer_has() {
+        let instance = LogBook::default().begin("u", "app", "containerd://1");
+        let ended = instance.ended();
+        tokio::pin!(ended);
+        let poll = futures::poll!(ended.as_mut());
+        assert!(poll.is_pending(), "more may come");
+        instance.end();
+        ended.await;
     }
 
     #[tokio::test]

@@ -204,10 +204,10 @@ fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
 /// what goes to stdout, so the reason need not be the last of them.
 const LAST_LINES: u64 = 10;
 
-/// ` (its last lines: ...)`, where a container has written any. Those of the instance before the last
-/// one, where there is one: the last one's may still be on their way through its pipes.
+/// ` (its last lines: ...)`, where a container has written any: those of its newest instance, or of
+/// the one before, as long as a new one has said nothing.
 fn last_words(logs: &LogBook, pod: &Value, container: &str) -> String {
-    let lines = [true, false].into_iter().find_map(|previous| {
+    let lines = [false, true].into_iter().find_map(|previous| {
         let log = logs.find(uid(pod), container, previous)?;
         let (lines, _) = log.read(log.first(Some(LAST_LINES)));
         let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();

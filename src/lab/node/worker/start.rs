@@ -3,6 +3,7 @@
 use super::{Signal, Worker};
 use crate::lab::node::action::Inside;
 use crate::lab::node::environment::{Facts, argv, environment};
+use crate::lab::node::logs::Instance;
 use crate::lab::node::probe::{Probe, ProbeKind};
 use crate::lab::node::process::{Output, Process, StartError};
 use crate::lab::node::shim::ShimOrder;
@@ -14,8 +15,12 @@ use crate::lab::truth::{Fact, Listening, follow_listeners};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::BufReader;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+
+/// What a container has written is read within this time after its end. A process that it has left
+/// behind may hold the pipes for longer.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Starts a new instance; its failure is the container's state.
@@ -129,7 +134,7 @@ impl Worker {
         began: Instant,
     ) {
         let process = Arc::new(process);
-        self.keep_log(index, output);
+        let log = self.keep_log(index, output);
         self.addressed = true;
         let slot = &mut self.slots[index];
         let container = slot.view.name.clone();
@@ -161,7 +166,7 @@ impl Worker {
             readiness: CancellationToken::new(),
             stopping: false,
         });
-        self.await_end(index);
+        self.await_end(index, log);
         self.follow_listeners();
     }
 
@@ -174,11 +179,11 @@ impl Worker {
     }
 
     /// Copies what the container writes into its log, which ends when the last writer has ended.
-    fn keep_log(&self, index: usize, output: Output) {
+    fn keep_log(&self, index: usize, output: Output) -> Arc<Instance> {
         let view = &self.slots[index].view;
         let id = view.id.as_deref().unwrap_or_default();
         let log = self.host.logs.begin(uid(&self.pod), &view.name, id);
-        let clock = self.host.clock;
+        let (clock, kept) = (self.host.clock, Arc::clone(&log));
         tokio::spawn(async move {
             tokio::join!(
                 log.copy(BufReader::new(output.stdout), || clock.now(), clock.skew()),
@@ -186,10 +191,12 @@ impl Worker {
             );
             log.end();
         });
+        kept
     }
 
-    /// Tells the truth at once when the instance ends, and the kubelet when it next looks.
-    fn await_end(&self, index: usize) {
+    /// Tells the truth at once when the instance ends, and the kubelet when it next looks. Whoever
+    /// hears of the end finds the whole log, unless somebody else still holds its pipes.
+    fn await_end(&self, index: usize, log: Arc<Instance>) {
         let slot = &self.slots[index];
         let Some(running) = &slot.running else {
             return;
@@ -208,6 +215,7 @@ impl Worker {
                     code: ended.code,
                 },
             );
+            let _ = timeout(LOG_PATIENCE, log.ended()).await;
             host.relist().await;
             let exited = Signal::Exited {
                 container,
