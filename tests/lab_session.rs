@@ -14,9 +14,10 @@ mod processes;
 mod wait;
 
 use come_up::come_up;
+use futures::StreamExt;
 use inside::inside;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, ListParams, LogParams};
+use kube::api::{Api, DeleteParams, ListParams, LogParams, WatchEvent, WatchParams};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use processes::processes_of;
@@ -214,21 +215,34 @@ async fn a_deleted_pod_closes_then_vanishes_and_the_service_goes_on() {
     }
 }
 
+/// With which code a pod's only container has ended.
+fn exit_code(event: &WatchEvent<Pod>) -> Option<i32> {
+    let (WatchEvent::Added(pod) | WatchEvent::Modified(pod) | WatchEvent::Deleted(pod)) = event
+    else {
+        return None;
+    };
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let state = statuses.first()?.state.as_ref()?;
+    Some(state.terminated.as_ref()?.exit_code)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_process_without_a_handler_is_deaf_until_sigkill() {
     let lab = Lab::start(3, "command: [sh, -c, 'lastwatch lab app; true']");
     let pods = lab.pods().await;
     let (name, _) = first(&pods).await;
+    let own = WatchParams::default()
+        .fields(&format!("metadata.name={name}"))
+        .timeout(60);
+    let events = pods.watch(&own, "0").await.expect("a watch");
     pods.delete(&name, &DeleteParams::default())
         .await
         .expect("deleted");
-    let last = until("the container's end is told", || async {
-        let pod = pods.get_opt(&name).await.expect("an answer")?;
-        let statuses = pod.status?.container_statuses?;
-        statuses.first()?.state.clone()?.terminated
-    })
-    .await;
-    assert_eq!(last.exit_code, 137);
+    // The pod is gone so soon after its container that only a watch surely shows the end.
+    let codes = events.filter_map(async |event| exit_code(&event.expect("an event")));
+    let mut codes = std::pin::pin!(codes);
+    let code = codes.next().await;
+    assert_eq!(code, Some(137), "told before the watch's own end");
     let signal = |signal: &str| lab.when(&name, &[("kind", "signal"), ("signal", signal)]);
     let waited = signal("SIGKILL").expect("killed") - signal("SIGTERM").expect("told");
     assert!(
