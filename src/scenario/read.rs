@@ -214,12 +214,13 @@ impl<T: Read> Read for List<T> {
             wrong_form(node, spot, "a list", ledger);
             return None;
         };
-        let read = items
+        let read: Vec<_> = items
             .iter()
             .enumerate()
             .filter_map(|(index, item)| At::read(item, spot.item(index), ledger))
             .collect();
-        Some(Self(read))
+        // What is written and cannot be read has been told; it must not pass for an empty list.
+        (items.is_empty() || !read.is_empty()).then_some(Self(read))
     }
 }
 
