@@ -1,5 +1,5 @@
-//! The client of the recordings: half of its requests on new connections, half on kept ones that it
-//! uses without a look whether they are still open, open loop, no retry. (The harness's own client
+//! The client of the recordings: half of its requests on new connections, half on 8 kept ones in turn
+//! that it uses without a look whether they are still open, open loop, no retry. (The harness's own client
 //! looks, and so it meets a closed connection more rarely.)
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ pub(super) async fn run(target: SocketAddr, rate: u32) -> (u32, Vec<Failure>) {
     let stop = tokio::task::spawn_blocking(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
     });
-    let pool: Arc<Mutex<VecDeque<TcpStream>>> = Arc::default();
+    let pool: Arc<Mutex<Pool>> = Arc::default();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
     let mut requests = tokio::task::JoinSet::new();
     let mut sent = 0;
@@ -51,22 +51,42 @@ async fn new(target: SocketAddr) -> Option<Failure> {
     answered.err().map(|error| ("new", "wait-headers", error))
 }
 
-async fn kept(target: SocketAddr, pool: Arc<Mutex<VecDeque<TcpStream>>>) -> Option<Failure> {
-    let idle = pool.lock().expect("nothing panics in between").pop_front();
-    let kind = if idle.is_some() { "reused" } else { "new" };
-    let mut stream = match idle {
-        Some(stream) => stream,
-        None => match connect(target).await {
-            Ok(stream) => stream,
-            Err(error) => return Some(("new", "connect", error)),
-        },
+/// The kept connections.
+#[derive(Default)]
+struct Pool {
+    idle: VecDeque<TcpStream>,
+    /// Those that are idle, in use, or being opened.
+    open: usize,
+}
+
+async fn kept(target: SocketAddr, pool: Arc<Mutex<Pool>>) -> Option<Failure> {
+    let idle = {
+        let mut pool = pool.lock().expect("nothing panics in between");
+        let idle = (pool.open >= POOL).then(|| pool.idle.pop_front()).flatten();
+        pool.open += usize::from(idle.is_none());
+        idle
     };
-    if let Err(error) = ask(&mut stream).await {
-        return Some((kind, "wait-headers", error));
-    }
+    let kind = if idle.is_some() { "reused" } else { "new" };
+    let asking = async {
+        let mut stream = match idle {
+            Some(stream) => stream,
+            None => connect(target)
+                .await
+                .map_err(|error| (kind, "connect", error))?,
+        };
+        let answered = ask(&mut stream).await;
+        answered.map_err(|error| (kind, "wait-headers", error))?;
+        Ok(stream)
+    };
+    let asked = asking.await;
     let mut pool = pool.lock().expect("nothing panics in between");
-    if pool.len() < POOL {
-        pool.push_back(stream);
+    match asked {
+        Ok(stream) if pool.open <= POOL => pool.idle.push_back(stream),
+        Ok(_) => pool.open -= 1,
+        Err(failure) => {
+            pool.open -= 1;
+            return Some(failure);
+        }
     }
     None
 }
