@@ -10,7 +10,7 @@ mod container_crashed;
 mod endpoint_propagation;
 mod harness;
 mod in_flight;
-pub(in crate::attribution) mod intermediary;
+pub(super) mod intermediary;
 mod load_balancer;
 mod mesh;
 mod new_pod;
