@@ -8,6 +8,8 @@
 mod come_up;
 #[path = "lab/inside.rs"]
 mod inside;
+#[path = "lab/namespaces.rs"]
+mod namespaces;
 #[path = "lab/processes.rs"]
 mod processes;
 #[path = "lab/wait.rs"]
@@ -64,11 +66,16 @@ impl Lab {
     }
 
     fn with(text: &str) -> Self {
+        Self::on_path(text, &std::env::var("PATH").expect("a PATH"))
+    }
+
+    fn on_path(text: &str, path: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = folder.path().join("demo.yaml");
         std::fs::write(&manifest, text).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
-        let (up, kubeconfig) = come_up(command.args(["lab", "up", "--manifests"]).arg(&manifest));
+        let command = command.env("PATH", path).args(["lab", "up", "--manifests"]);
+        let (up, kubeconfig) = come_up(command.arg(&manifest));
         let order = std::fs::read_to_string(kubeconfig.with_file_name("order.json"));
         Self {
             up,
@@ -370,4 +377,11 @@ fn what_runs_inside_a_lab_ends_with_the_program_that_started_it() {
             left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
         });
     }
+}
+
+#[test]
+fn an_ordinary_users_path_is_enough_for_namespaces() {
+    let permitted = namespaces::permitted(&["--net", "--mount", "--pid", "--fork"]);
+    let lab = Lab::on_path("", "/usr/bin:/bin");
+    assert_eq!(lab.loopback, !permitted);
 }

@@ -9,7 +9,7 @@
 mod namespace;
 mod wiring;
 
-pub(crate) use wiring::feed;
+pub(crate) use wiring::{feed, tool};
 
 pub(crate) use namespace::{enter, in_namespace, isolate, share_nothing};
 

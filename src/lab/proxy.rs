@@ -19,7 +19,6 @@ use nix::sched::CloneFlags;
 use pace::Pace;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::Command;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +47,7 @@ impl Dataplane {
                     .iter()
                     .map(|ns| (ns.as_raw_fd(), CloneFlags::CLONE_NEWNET))
                     .collect();
-                let mut command = Command::new("nft");
+                let mut command = net::tool("nft");
                 let command = net::enter(command.args(["-f", "-"]), &spaces);
                 net::feed("nft", command, &rules::ruleset(routes))
             }

@@ -1,7 +1,8 @@
 //! How does a pod's traffic get to its proxy? As `istio-init` does it, with nftables.
 
 use super::xds::{HEALTH_PORT, INBOUND_PORT, MARK, OUTBOUND_PORT, STATUS_PORT};
-use std::process::{Command, ExitCode};
+use crate::lab::net;
+use std::process::ExitCode;
 
 /// Envoy's Prometheus port, which Istio leaves alone as well.
 const METRICS_PORT: u16 = 15_090;
@@ -11,7 +12,7 @@ const API_PORT: u16 = 6_443;
 
 /// Installs the redirect in the network namespace that this process is in: the pod's.
 pub fn main() -> ExitCode {
-    let problem = match Command::new("nft").arg(ruleset()).output() {
+    let problem = match net::tool("nft").arg(ruleset()).output() {
         Ok(output) if output.status.success() => return ExitCode::SUCCESS,
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => format!("failed to run `nft`: {error}"),

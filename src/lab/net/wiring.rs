@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The cable that nobody listens to.
@@ -101,13 +102,23 @@ fn path(ns: &OwnedFd) -> String {
 }
 
 fn ip(ns: Option<&OwnedFd>, script: &str) -> Result<(), Error> {
-    let mut command = Command::new("ip");
+    let mut command = tool("ip");
     command.args(["-batch", "-"]);
     feed(
         "ip",
         namespace::enter(&mut command, &namespace::network(ns)),
         script,
     )
+}
+
+/// A program of the system. Debian keeps those in `sbin`, which an ordinary user's PATH lacks.
+pub(crate) fn tool(name: &str) -> Command {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let own = std::env::split_paths(&own).filter(|folder| folder.is_absolute());
+    let all = std::env::join_paths(own.chain(["/usr/sbin", "/sbin"].map(PathBuf::from)));
+    let mut command = Command::new(name);
+    command.env("PATH", all.expect("these were parts of a PATH"));
+    command
 }
 
 /// Runs a program that reads what it is to do from its stdin.
