@@ -81,6 +81,7 @@ fn config(address: SocketAddr, plan: LoadPlan) -> LoadConfig {
 struct Outcomes {
     summary: Summary,
     events: Vec<Event>,
+    clock: RunClock,
 }
 
 impl Outcomes {
@@ -108,7 +109,8 @@ impl Outcomes {
 
 /// Runs a load until `arrivals` have ended or were dropped, then stops it.
 async fn run(config: LoadConfig, arrivals: u32) -> Outcomes {
-    let (sink, mut fact_rx) = EventSink::new(RunClock::start());
+    let clock = RunClock::start();
+    let (sink, mut fact_rx) = EventSink::new(clock);
     let generator = Generator::start(config, sink).expect("it starts");
     wait_until("the load", PATIENCE, Duration::from_millis(20), || async {
         let at = generator.snapshot();
@@ -122,7 +124,11 @@ async fn run(config: LoadConfig, arrivals: u32) -> Outcomes {
     .expect("all arrivals end");
     let summary = generator.stop().await.expect("it ends well");
     let events = drained(&mut fact_rx);
-    Outcomes { summary, events }
+    Outcomes {
+        summary,
+        events,
+        clock,
+    }
 }
 
 fn drained(fact_rx: &mut mpsc::Receiver<Fact>) -> Vec<Event> {

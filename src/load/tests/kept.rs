@@ -4,13 +4,25 @@ use super::super::carry::Trace;
 use super::super::exchange::{Link, Unanswered};
 use super::super::lane::{Common, Lane};
 use super::server::{Server, header};
-use super::{config, kept, plan, run, transport};
-use crate::evidence::{ConnectionKind, EventSink, RunClock};
+use super::{Outcomes, config, kept, plan, run, transport};
+use crate::evidence::{ConnectionKind, EventSink, FailedRequest, RunClock};
 use std::collections::HashSet;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+/// Failed requests that went out on a connection after the server had closed it. (On a busy machine
+/// a server closes later than it means to, and then a request may cross the close.)
+fn sent_too_late<'o>(outcomes: &'o Outcomes, server: &Server) -> Vec<&'o FailedRequest> {
+    let mut failures = outcomes.failures();
+    failures.retain(|failed| {
+        let closed = server.closed_at(failed.local.as_deref().expect("it was connected"));
+        let closed = closed.map(|at| outcomes.clock.offset_of(at));
+        closed.is_some_and(|closed| failed.sent.expect("it was sent") > closed)
+    });
+    failures
+}
 
 #[tokio::test]
 async fn a_kept_connection_whose_close_has_arrived_is_not_used_again() {
@@ -21,10 +33,11 @@ async fn a_kept_connection_whose_close_has_arrived_is_not_used_again() {
         std::thread::sleep(Duration::from_millis(20));
     });
     let outcomes = run(config(server.address, kept(plan(25.0, 20), 2)), 20).await;
-    assert_eq!(outcomes.failures().len(), 0, "{:?}", outcomes.failures());
+    let late = sent_too_late(&outcomes, &server);
+    assert!(late.is_empty(), "{late:?}");
     let summary = &outcomes.summary;
     assert!(summary.closed_idle > 0, "{summary:?}");
-    assert_eq!(summary.ok + summary.dropped, 20);
+    assert_eq!(summary.ok + summary.failed + summary.dropped, 20);
     assert_eq!(server.requests().len() as u64, summary.ok);
 }
 
@@ -70,8 +83,10 @@ async fn a_reset_that_has_arrived_on_an_idle_connection_is_no_failure_either() {
         peer.reset();
     });
     let outcomes = run(config(server.address, kept(plan(25.0, 10), 1)), 10).await;
-    assert_eq!(outcomes.failures().len(), 0, "{:?}", outcomes.failures());
-    assert_eq!(outcomes.summary.ok + outcomes.summary.dropped, 10);
+    let late = sent_too_late(&outcomes, &server);
+    assert!(late.is_empty(), "{late:?}");
+    let summary = &outcomes.summary;
+    assert_eq!(summary.ok + summary.failed + summary.dropped, 10);
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! A server that does to each connection what a test tells it to.
 
 use socket2::SockRef;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Listens on a loopback port; each connection is served by a thread of its own.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
+    /// By the client's address: when its connection had been closed here.
+    closed: Arc<Mutex<HashMap<SocketAddr, Instant>>>,
 }
 
 impl Server {
@@ -18,7 +21,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("it has one");
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
+        let closed: Arc<Mutex<HashMap<_, _>>> = Arc::default();
+        let (seen, gone) = (Arc::clone(&requests), Arc::clone(&closed));
         let serve = Arc::new(serve);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -27,11 +31,28 @@ impl Server {
                     stream,
                     seen: Arc::clone(&seen),
                 };
-                let serve = Arc::clone(&serve);
-                std::thread::spawn(move || serve(peer));
+                let (serve, gone) = (Arc::clone(&serve), Arc::clone(&gone));
+                std::thread::spawn(move || {
+                    let client = peer.stream.peer_addr();
+                    serve(peer);
+                    // A client that has left already has no address any more.
+                    gone.lock()
+                        .unwrap()
+                        .extend(client.ok().map(|client| (client, Instant::now())));
+                });
             }
         });
-        Self { address, requests }
+        Self {
+            address,
+            requests,
+            closed,
+        }
+    }
+
+    /// When the connection from this address had been closed.
+    pub(super) fn closed_at(&self, client: &str) -> Option<Instant> {
+        let client: SocketAddr = client.parse().expect("an address");
+        self.closed.lock().unwrap().get(&client).copied()
     }
 
     /// The heads of all requests so far.
