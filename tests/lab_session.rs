@@ -351,12 +351,14 @@ fn what_runs_inside_a_lab_ends_with_the_program_that_started_it() {
     let file = lab.folder().join("followed");
     std::fs::write(&file, "").expect("a file");
     let file = file.to_string_lossy();
-    let follow = format!("tail -f {file}");
+    // It ends with this test as well, or it would hold the pipes of whoever waits for that.
+    let own = format!("--pid={}", std::process::id());
+    let follow = format!("tail {own} -f {file}");
     // A Ctrl-C reaches whatever the command has started, as at a terminal.
     let shell = format!("{follow}; true");
     let cases = [
         (Signal::SIGINT, vec!["bash", "-c", &shell]),
-        (Signal::SIGKILL, vec!["tail", "-f", &file]),
+        (Signal::SIGKILL, vec!["tail", &own, "-f", &file]),
     ];
     let patience = Duration::from_secs(20);
     let following = || {
@@ -367,8 +369,10 @@ fn what_runs_inside_a_lab_ends_with_the_program_that_started_it() {
     for (signal, words) in cases {
         let mut program = inside(lab.folder(), &words).spawn().expect("it starts");
         wait_for("command", patience, || {
-            let seen = following();
-            (!seen.is_empty()).then_some(()).ok_or_else(String::new)
+            let there = !following().is_empty();
+            there
+                .then_some(())
+                .ok_or_else(|| processes_of(lab.folder()).join("\n"))
         });
         kill(pid_of(&program), signal).expect("it is there");
         program.wait().expect("reaped");

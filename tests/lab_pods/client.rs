@@ -1,6 +1,6 @@
 //! The client of the recordings: half of its requests on new connections, half on 8 kept ones in turn
-//! that it uses without a look whether they are still open, open loop, no retry. (The harness's own client
-//! looks, and so it meets a closed connection more rarely.)
+//! that it uses without a look whether they are still open, open loop, no retry. (The harness's own
+//! client looks, and so it meets a closed connection more rarely.)
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
