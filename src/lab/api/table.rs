@@ -2,17 +2,18 @@
 
 mod age;
 mod cells;
+mod columns;
 mod pod;
 
 use super::query::Query;
 use crate::lab::store::{Resource, object};
-use cells::Column;
+use columns::{Column, columns};
 use serde_json::{Value, json};
 
 /// A `Table` of some objects; the list gives its resourceVersion.
 pub(super) fn table(kind: &Resource, query: &Query, objects: &[&Value], list: &Value) -> Value {
     let now = jiff::Timestamp::now();
-    let columns: Vec<Value> = cells::columns(kind.plural).iter().map(definition).collect();
+    let columns: Vec<Value> = columns(kind.plural).iter().map(definition).collect();
     let whole = query.text("includeObject") == Some("Object");
     let bare = query.text("includeObject") == Some("None");
     let rows: Vec<Value> = objects
