@@ -5,6 +5,10 @@
 //! has renewed it for its whole duration, by the clock and by our own observation: two clocks need
 //! not agree.
 
+mod told;
+
+pub use told::{LockError, LockHolder, Upkeep};
+
 use super::connect::Cluster;
 use super::error::Error;
 use super::exchange::Call;
@@ -30,88 +34,6 @@ const OBSERVATION: Duration = Duration::from_secs(7);
 
 /// How often a lost race for the Lease is run again.
 const ATTEMPTS: u32 = 5;
-
-/// Whose Lease it is, and how fresh.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockHolder {
-    /// The Lease.
-    pub lease: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// The run that holds it.
-    pub run: String,
-    /// When it was renewed, by the holder's clock.
-    pub renewed: Option<Timestamp>,
-    /// Its duration has passed by our clock.
-    pub expired: bool,
-}
-
-/// Why a run does not have the workload for itself.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another run is at work.
-    #[error(
-        "run `{}` is at work on this workload (lease `{}`, renewed {})\n\
-         hint: wait for it to end; if it was killed, undo it with `lastwatch restore RUN`, \
-         or remove the lease with `kubectl delete lease {} -n {}`",
-        holder.run, holder.lease, renewed_text(holder), holder.lease, holder.namespace
-    )]
-    Held {
-        /// Who.
-        holder: LockHolder,
-    },
-    /// Another run took the Lease from this one.
-    #[error("run `{}` has taken over the lease `{}`", holder.run, holder.lease)]
-    Lost {
-        /// Who.
-        holder: LockHolder,
-    },
-    /// The Lease could not be read or written.
-    #[error("failed to {act} the lease `{lease}`")]
-    Cluster {
-        /// `take`, `renew`, ...
-        act: &'static str,
-        /// Its name.
-        lease: String,
-        /// Why.
-        #[source]
-        source: Error,
-    },
-}
-
-fn renewed_text(holder: &LockHolder) -> String {
-    holder
-        .renewed
-        .map_or_else(|| "never".to_owned(), |renewed| renewed.to_string())
-}
-
-/// What is met while a Lease is kept, and does not end the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Upkeep {
-    /// Somebody had removed it; it is there again.
-    MadeAgain {
-        /// Its name.
-        lease: String,
-    },
-    /// It could not be renewed for now.
-    NotRenewed {
-        /// Why.
-        why: String,
-    },
-}
-
-impl std::fmt::Display for Upkeep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::MadeAgain { lease } => write!(
-                f,
-                "somebody removed this run's lease `{lease}`; it was made again, and another run \
-                 could have begun meanwhile"
-            ),
-            Self::NotRenewed { why } => f.write_str(why),
-        }
-    }
-}
 
 /// What came of one renewal.
 enum Renewal {
