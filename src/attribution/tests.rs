@@ -4,6 +4,7 @@ mod circumstances;
 mod controls;
 mod loose;
 mod meshed;
+mod new_pods;
 mod probed;
 mod stage;
 mod without_mesh;
@@ -11,7 +12,7 @@ mod without_mesh;
 use super::*;
 use crate::evidence::{Change, ConnectionKind, ErrorClass, RequestPhase, Resource};
 use serde_json::json;
-use stage::{MILLI, SECOND, STAYS, Stage, stamp, transport};
+use stage::{MILLI, SECOND, STAYS, Stage, both, stamp, transport};
 use std::collections::BTreeMap;
 
 #[test]
@@ -62,12 +63,6 @@ fn a_refusal_by_a_pod_that_does_not_listen_yet_is_no_late_route() {
 #[test]
 fn a_service_without_endpoints_refuses_for_itself() {
     let mut stage = Stage::new().with_old_pods();
-    let both = |state: (bool, bool, bool)| {
-        [
-            ("old-1", state.0, state.1, state.2),
-            ("old-2", state.0, state.1, state.2),
-        ]
-    };
     stage.slice(12 * SECOND, &both((false, true, true)));
     stage.slice(12 * SECOND + 300 * MILLI, &[]);
     for tenth in 0..20 {

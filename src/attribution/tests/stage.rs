@@ -23,6 +23,14 @@ pub(super) const AT: i64 = 12 * SECOND;
 /// What the slices list beside it.
 pub(super) const STAYS: &[(&str, bool, bool, bool)] = &[("old-2", true, true, false)];
 
+/// The two old pods in the slices: `(ready, serving, terminating)`.
+pub(super) fn both(state: (bool, bool, bool)) -> [(&'static str, bool, bool, bool); 2] {
+    [
+        ("old-1", state.0, state.1, state.2),
+        ("old-2", state.0, state.1, state.2),
+    ]
+}
+
 /// The wall clock at offset 0.
 const STARTED: i64 = 1_795_533_600 * SECOND;
 

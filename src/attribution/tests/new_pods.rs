@@ -1,0 +1,101 @@
+//! New pods that are in the routes before they listen, while an old one dies.
+
+use super::stage::{AT, Ending, MILLI, SECOND, Stage, stamp};
+use super::{Cause, Confidence};
+use crate::evidence::{Change, Resource};
+use serde_json::json;
+
+/// Two new pods without a probe are ready at once and listen seconds later, while `old-1` dies.
+pub(super) fn new_pods(probe: bool, listens: &[(&str, i64)]) -> Stage {
+    let mut stage = Stage::new();
+    stage.probe = probe;
+    let mut stage = stage.with_old_pods();
+    let mut listed = vec![("old-1", true, true, false), ("old-2", true, true, false)];
+    for (index, (name, listens)) in listens.iter().enumerate() {
+        let at = AT - SECOND + index as i64 * 100 * MILLI;
+        let new = stage.pod(
+            name,
+            json!({"running": {"startedAt": stamp(at)}}),
+            None,
+            true,
+        );
+        stage.object(at, Resource::Pods, Change::Added, new);
+        listed.push((name, true, true, false));
+        stage.slice(at + 40 * MILLI, &listed);
+        stage.log(name, "app", *listens, "listening on :8080");
+    }
+    stage
+}
+
+#[test]
+fn a_new_pod_that_refuses_while_an_old_one_dies_is_the_likelier_one() {
+    for probe in [false, true] {
+        let mut stage = new_pods(
+            probe,
+            &[("new-1", AT + 3 * SECOND), ("new-2", AT + 3 * SECOND)],
+        );
+        let others = [
+            ("old-2", true, true, false),
+            ("new-1", true, true, false),
+            ("new-2", true, true, false),
+        ];
+        let drains = Ending {
+            reacts: Some(30 * MILLI),
+            app: (2 * SECOND, 0),
+            ..Ending::at_once()
+        };
+        stage.end("old-1", AT, drains, &others);
+        for tenth in 0..25 {
+            stage.refused(AT + 300 * MILLI + tenth * 100 * MILLI);
+        }
+        let found = stage.explain();
+        for failure in &found.failures {
+            assert_eq!(failure.cause, Cause::NewPodNotReady, "probe: {probe}");
+            assert_ne!(failure.confidence, Confidence::Proved);
+            assert_eq!(failure.pod, None);
+        }
+    }
+}
+
+#[test]
+fn a_new_pod_that_slow_routes_have_not_reached_refuses_nobody() {
+    // Nobody is refused for seconds, then for half a second when `old-1` ends, then nobody again.
+    let mut stage = new_pods(false, &[("new-1", AT + 8 * SECOND)]);
+    let others = [("old-2", true, true, false), ("new-1", true, true, false)];
+    let hooked = Ending {
+        reacts: Some(5 * SECOND),
+        app: (5_050 * MILLI, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, hooked, &others);
+    stage.answers("local", 0, AT + 5 * SECOND, 40, &["old-1", "old-2"]);
+    stage.answers("local", AT + 5 * SECOND, AT + 10 * SECOND, 40, &["old-2"]);
+    for tenth in 1..5 {
+        stage.refused(AT + 5 * SECOND + tenth * 100 * MILLI);
+    }
+    assert_eq!(stage.causes(), [Cause::EndpointPropagation; 4]);
+}
+
+#[test]
+fn a_pod_that_accepted_and_was_not_chosen_any_more_is_not_blamed() {
+    // `old-1` accepts until its signal, and answers nobody from a second after its deletion on.
+    let mut stage = new_pods(false, &[("new-1", AT + 9 * SECOND)]);
+    let others = [("old-2", true, true, false), ("new-1", true, true, false)];
+    let hooked = Ending {
+        reacts: Some(5 * SECOND),
+        app: (6 * SECOND, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, hooked, &others);
+    stage.answers("local", 0, AT + SECOND, 40, &["old-1", "old-2"]);
+    stage.answers("local", AT + SECOND, AT + 10 * SECOND, 40, &["old-2"]);
+    for tenth in 0..80 {
+        stage.refused(AT + 200 * MILLI + tenth * 100 * MILLI);
+    }
+    let found = stage.explain();
+    let late = found
+        .failures
+        .iter()
+        .filter(|failure| failure.cause != Cause::NewPodNotReady);
+    assert_eq!(late.count(), 0);
+}
