@@ -16,6 +16,7 @@ use crate::evidence::{
     ResponseFacts, Source,
 };
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
@@ -216,11 +217,13 @@ pub(super) async fn carry(lane: Arc<Lane>, arrival: Arrival, way: Way) {
     let slip = Instant::now().saturating_duration_since(arrival.intended);
     lane.tally().begun(slip);
     let deadline = arrival.intended + class.timeout;
-    let sending = attempt(&lane, class, id, way, &mut trace, &mut hold);
-    let carried = match timeout_at(deadline.into(), sending).await {
-        Ok(carried) => carried,
-        Err(_) => Carried::Broken(Broken::timeout(trace.reached(class))),
+    let in_time = {
+        // Pinned here, for a task that owned it twice would be twice as long to copy.
+        let sending = pin!(attempt(&lane, class, id, way, &mut trace, &mut hold));
+        timeout_at(deadline.into(), sending).await
     };
+    let carried =
+        in_time.unwrap_or_else(|_| Carried::Broken(Broken::timeout(trace.reached(class))));
     let answered = matches!(carried, Carried::Answered);
     record(&lane, &arrival, id, &trace, carried);
     put_away(&lane, hold, answered, deadline).await;

@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 /// Threads get ready within this; the first arrival is due after it.
 const LEAD: Duration = Duration::from_millis(20);
 
-/// Arrivals a second that one worker carries with ease, at less than half of a core.
-const RATE_PER_WORKER: f64 = 10_000.0;
+/// Arrivals a second that one worker carries, at about half of a core. A second worker halves what
+/// leaves in one go, so it costs more a request.
+const RATE_PER_WORKER: f64 = 20_000.0;
 
 /// Load that is running. Dropping it stops it without an end's report; [`Generator::stop`] ends it
 /// well.

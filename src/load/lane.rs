@@ -34,6 +34,11 @@ const BATCH: usize = 64;
 /// healthy machine is that late now and then. What is later was held up by a stall.
 const ORDINARY: Duration = Duration::from_millis(5);
 
+/// A lane wakes for arrivals at most this often, since a wake costs as much as the request that it
+/// sends. Arrivals that are further apart leave when they are due; closer ones leave together, at
+/// most this late, which their slip and latency tell.
+const GRAIN: Duration = Duration::from_micros(500);
+
 /// Ready tasks that run before the runtime looks at the sockets and the timer again. The default
 /// of 61 would let a burst of answers hold up an arrival that is due by a millisecond.
 const TASKS_BETWEEN_LOOKS: u32 = 16;
@@ -180,6 +185,7 @@ impl Lane {
     ) -> io::Result<()> {
         let mut pacer = Pacer::new()?;
         let mut in_batch = 0;
+        let mut next_wake = begin;
         for offset in schedule.by_ref() {
             let intended = begin + offset;
             if intended > Instant::now() {
@@ -187,8 +193,9 @@ impl Lane {
                 tokio::select! {
                     biased;
                     () = ending.ended() => {}
-                    waited = pacer.until(intended) => waited?,
+                    waited = pacer.until(intended.max(next_wake)) => waited?,
                 }
+                next_wake = Instant::now() + GRAIN;
             } else if in_batch >= BATCH {
                 in_batch = 0;
                 tokio::task::yield_now().await;
