@@ -53,6 +53,9 @@ impl Up {
         if order.contains("\"isolated\":true") {
             return Some(up);
         }
+        // Set by `scripts/test` where it has found namespaces permitted.
+        let demanded = std::env::var_os("LASTWATCH_TEST_NAMESPACES").is_some();
+        assert!(!demanded, "the lab runs in loopback mode: {order}");
         println!("not compared: the lab has no namespaces here");
         None
     }
