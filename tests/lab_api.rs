@@ -1,10 +1,12 @@
 //! The lab's API server and controllers, met as a client meets them: through `kube` and `kubectl`.
 //!
-//! The nodes are imitated (`cluster.rs`), but for `lab_up.rs`, which starts the whole lab. What was
+//! The nodes are imitated (`cluster.rs`), but for `lab_up.rs` and `capture.rs`, which start the whole lab. What was
 //! recorded on a real cluster is compared in `tests/lab_pods.rs` and `tests/lab_modes.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a panic is a test's failure report")]
 
+#[path = "lab_api/capture.rs"]
+mod capture;
 #[path = "lab_api/client.rs"]
 mod client;
 #[path = "lab_api/cluster.rs"]

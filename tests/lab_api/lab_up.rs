@@ -9,14 +9,14 @@ use tokio::process::{Child, ChildStdout, Command};
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A lab that is up.
-struct Up {
+pub(crate) struct Up {
     child: Child,
-    kubectl: Kubectl,
+    pub(crate) kubectl: Kubectl,
     _lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Up {
-    async fn start(manifest: &str) -> Self {
+    pub(crate) async fn start(manifest: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lastwatch"))
             .args(["lab", "up", "--manifests", manifest])
             .stdin(Stdio::null())
@@ -41,7 +41,7 @@ impl Up {
     }
 
     /// Ends it with Ctrl-C, which must end it well.
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         let pid = i32::try_from(self.child.id().expect("it still runs")).unwrap();
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(pid),

@@ -40,7 +40,11 @@ impl Kubectl {
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(program());
+        self.at_home(program(), line)
+    }
+
+    fn at_home(&self, program: &Path, line: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .args(line.split_whitespace())
             .current_dir(self.home.path())
@@ -52,9 +56,22 @@ impl Kubectl {
     }
 
     pub(crate) async fn try_run(&self, line: &str) -> (bool, String) {
-        let output = tokio::time::timeout(PATIENCE, self.command(line).output())
+        Self::end_of(self.command(line)).await
+    }
+
+    /// Runs a script that finds this kubectl on its PATH.
+    pub(crate) async fn try_script(&self, script: &Path, line: &str) -> (bool, String) {
+        let path = std::env::var("PATH").unwrap();
+        let folder = program().parent().unwrap().display();
+        let mut command = self.at_home(script, line);
+        command.env("PATH", format!("{folder}:{path}"));
+        Self::end_of(command).await
+    }
+
+    async fn end_of(mut command: Command) -> (bool, String) {
+        let output = tokio::time::timeout(PATIENCE, command.output())
             .await
-            .unwrap_or_else(|_| panic!("`kubectl {line}` did not end"))
+            .unwrap_or_else(|_| panic!("{command:?} did not end"))
             .unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         (output.status.success(), text.concat())
