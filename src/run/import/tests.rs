@@ -1,5 +1,7 @@
 //! Captures that lack parts, and captures that hold lines nobody can read.
 
+mod target;
+
 use super::*;
 use crate::evidence::{EventKind, RunDir};
 

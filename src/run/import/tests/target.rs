@@ -1,0 +1,198 @@
+//! Which workload and Service a capture is about: one small capture for each thing that can tell.
+
+use super::super::{ImportOptions, import};
+use super::capture;
+use serde_json::{Value, json};
+
+/// Lines of a watch, one second apart.
+fn watch(changes: &[(&str, Value)]) -> String {
+    let lines = changes.iter().zip(2_000_000_u64..);
+    lines
+        .map(|((change, object), at)| {
+            let at = at * 1_000_000;
+            json!({"receivedAt": at, "type": change, "object": object}).to_string() + "\n"
+        })
+        .collect()
+}
+
+fn replica_set(deployment: &str, hash: &str) -> Value {
+    json!({"metadata": {
+        "name": format!("{deployment}-{hash}"), "uid": format!("{deployment}-{hash}"),
+        "ownerReferences": [{"kind": "Deployment", "name": deployment, "controller": true}],
+    }})
+}
+
+fn deployment(name: &str, replicas: u32) -> Value {
+    json!({"metadata": {"name": name, "uid": name}, "spec": {"replicas": replicas}})
+}
+
+/// A pod of a Deployment, whose ReplicaSet has the hash `h`.
+fn pod(deployment: &str, name: &str) -> Value {
+    json!({
+        "metadata": {
+            "name": format!("{deployment}-h-{name}"), "uid": name, "namespace": "shop",
+            "ownerReferences": [
+                {"kind": "ReplicaSet", "name": format!("{deployment}-h"), "controller": true}
+            ],
+        },
+        "spec": {"containers": [{"name": "app"}]},
+        "status": {"containerStatuses": [{"name": "app", "restartCount": 0, "state": {}}]},
+    })
+}
+
+fn deleted(mut pod: Value) -> Value {
+    pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    pod
+}
+
+fn restarted(mut pod: Value) -> Value {
+    pod["status"]["containerStatuses"][0]["restartCount"] = json!(1);
+    pod
+}
+
+fn slice(service: &str, pods: &[&Value], terminating: bool) -> Value {
+    let endpoints: Vec<Value> = pods
+        .iter()
+        .map(|pod| {
+            let name = &pod["metadata"]["name"];
+            json!({"addresses": ["10.0.0.1"], "conditions": {"terminating": terminating},
+                   "targetRef": {"kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}})
+        })
+        .collect();
+    let labels = json!({"kubernetes.io/service-name": service});
+    json!({"metadata": {"name": service, "uid": service, "labels": labels}, "endpoints": endpoints})
+}
+
+/// The watches of a capture by resource.
+type Watches = Vec<(&'static str, Vec<(&'static str, Value)>)>;
+
+fn target(watches: &Watches, options: &ImportOptions) -> (Option<String>, Option<String>) {
+    let files: Vec<(String, String)> = watches
+        .iter()
+        .map(|(resource, changes)| (format!("{resource}.watch.jsonl"), watch(changes)))
+        .collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let (capture, out) = (capture(&files), tempfile::tempdir().unwrap());
+    let imported = import(capture.path(), out.path(), options).unwrap();
+    assert!(imported.faults.is_empty(), "{:?}", imported.faults);
+    (imported.info.workload, imported.info.service)
+}
+
+/// Two workloads and their Services; something happens to `cart` alone.
+fn cases() -> Vec<(&'static str, Watches)> {
+    let (cart, shop) = (pod("cart", "c"), pod("shop", "s"));
+    let sets = vec![
+        ("ADDED", replica_set("cart", "h")),
+        ("ADDED", replica_set("shop", "h")),
+    ];
+    let slices = vec![
+        ("ADDED", slice("cart-web", &[&cart], false)),
+        ("ADDED", slice("shop-web", &[&shop], false)),
+    ];
+    let pods = vec![("ADDED", cart.clone()), ("ADDED", shop)];
+    let with = |watches: Watches| {
+        let mut all = vec![
+            ("replicasets", sets.clone()),
+            ("endpointslices", slices.clone()),
+        ];
+        all.extend(watches);
+        all
+    };
+    let pods_and = |change: &'static str, object: Value| {
+        let mut all = pods.clone();
+        all.push((change, object));
+        with(vec![("pods", all)])
+    };
+    let going = slice("cart-web", &[&cart], true);
+    vec![
+        (
+            "a pod was deleted",
+            pods_and("MODIFIED", deleted(cart.clone())),
+        ),
+        (
+            "only its DELETED event was seen",
+            pods_and("DELETED", cart.clone()),
+        ),
+        (
+            "its container ended and began again",
+            pods_and("MODIFIED", restarted(cart)),
+        ),
+        (
+            "the slices show it terminating, and no pod was seen",
+            vec![
+                ("replicasets", sets.clone()),
+                (
+                    "endpointslices",
+                    [slices.clone(), vec![("MODIFIED", going)]].concat(),
+                ),
+            ],
+        ),
+        (
+            "its Deployment changed",
+            with(vec![(
+                "deployments",
+                vec![
+                    ("ADDED", deployment("cart", 3)),
+                    ("ADDED", deployment("shop", 3)),
+                    ("MODIFIED", deployment("cart", 2)),
+                ],
+            )]),
+        ),
+    ]
+}
+
+#[test]
+fn each_thing_that_can_tell_names_the_workload_and_its_service() {
+    for (what, watches) in cases() {
+        let (workload, service) = target(&watches, &ImportOptions::default());
+        assert_eq!(workload.as_deref(), Some("deployment/cart"), "{what}");
+        assert_eq!(service.as_deref(), Some("cart-web"), "{what}");
+    }
+}
+
+#[test]
+fn a_replica_set_that_came_later_names_its_workload() {
+    let sets = vec![
+        ("ADDED", replica_set("shop", "h")),
+        ("ADDED", replica_set("cart", "h")),
+    ];
+    let (workload, service) = target(&vec![("replicasets", sets)], &ImportOptions::default());
+    assert_eq!(workload.as_deref(), Some("deployment/cart"));
+    assert_eq!(service, None, "no slice was seen");
+}
+
+#[test]
+fn a_pod_that_was_leaving_before_does_not_outweigh_one_that_was_deleted_in_the_capture() {
+    let (cart, shop) = (pod("cart", "c"), pod("shop", "s"));
+    let leaving = pod("shop", "t");
+    let pods = vec![
+        ("ADDED", deleted(shop)),
+        ("ADDED", deleted(leaving)),
+        ("ADDED", cart.clone()),
+        ("MODIFIED", deleted(cart)),
+    ];
+    let (workload, _) = target(&vec![("pods", pods)], &ImportOptions::default());
+    assert_eq!(workload.as_deref(), Some("deployment/cart"));
+}
+
+#[test]
+fn the_options_overrule_what_was_found() {
+    let (_, watches) = cases().swap_remove(0);
+    let options = ImportOptions {
+        workload: Some("deployment/shop".to_owned()),
+        ..ImportOptions::default()
+    };
+    let (workload, service) = target(&watches, &options);
+    assert_eq!(workload.as_deref(), Some("deployment/shop"));
+    assert_eq!(service.as_deref(), Some("shop-web"), "of that workload");
+    let options = ImportOptions {
+        service: Some("other".to_owned()),
+        ..ImportOptions::default()
+    };
+    let (workload, service) = target(&watches, &options);
+    assert_eq!(workload.as_deref(), Some("deployment/cart"));
+    assert_eq!(service.as_deref(), Some("other"));
+}
