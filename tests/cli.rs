@@ -79,6 +79,42 @@ fn usage_faults_end_with_64_and_say_what_would_be_right() {
 }
 
 #[test]
+fn an_import_can_be_told_its_target_and_the_gates_that_judge_it() {
+    let temp = TempDir::new().expect("a folder");
+    capture(&temp.path().join("capture"));
+    let path = |name: &str| temp.path().join(name).to_string_lossy().into_owned();
+    let (capture, out, scenario) = (path("capture"), path("run"), path("scenario.yaml"));
+    let text = fs::read_to_string("scenarios/app-fails-by-itself.yaml").expect("it ships");
+    let (spec, _) = text.split_once("  lab:").expect("its last part");
+    let text = format!("{spec}  gates: {{maxFailed: 1}}\n");
+    fs::write(&scenario, text).expect("a file");
+    let words = ["import", &capture, "--out", &out, "--workload"];
+
+    let (code, _, err) = run(&[&words[..], &["demo"]].concat());
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("hint: write it as `deployment/demo`"), "{err}");
+
+    let told = [
+        "deployment/cart",
+        "--service",
+        "web",
+        "--scenario",
+        &scenario,
+    ];
+    let (code, _, err) = run(&[&words[..], &told].concat());
+    assert_eq!(code, 0, "{err}");
+    let info = fs::read_to_string(Path::new(&out).join("run.json")).expect("written");
+    let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
+    assert_eq!(info["workload"], "deployment/cart");
+    assert_eq!(info["service"], "web");
+    let (_, report, _) = run(&["replay", &out, "--report", "json=-"]);
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let gates = report["gates"].as_array().expect("gates");
+    let gate = gates.iter().find(|gate| gate["name"] == "maxFailed");
+    assert_eq!(gate.expect("it is there")["limit"], 1.0, "{gates:?}");
+}
+
+#[test]
 fn help_and_version_are_data() {
     for args in [["--help"], ["--version"]] {
         let (code, out, err) = run(&args);
