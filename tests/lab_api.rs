@@ -21,3 +21,7 @@ mod lab_up;
 mod program;
 #[path = "lab_api/rollout.rs"]
 mod rollout;
+#[path = "lab_api/subresources.rs"]
+mod subresources;
+#[path = "lab_api/watches.rs"]
+mod watches;
