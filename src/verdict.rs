@@ -16,7 +16,7 @@ pub use exposure::{Bound, Exposure};
 pub use gate::{Gate, GateStatus};
 pub use trust::broken_slip;
 
-use crate::attribution::{Cause, Findings};
+use crate::attribution::Findings;
 use crate::evidence::{EventKind, RunPhase, Timeline};
 use crate::scenario::Gates;
 use serde::{Deserialize, Serialize};
@@ -109,14 +109,6 @@ impl Default for Limits {
             max_baseline_failed: 0.01,
         }
     }
-}
-
-/// The failure counts against the rollout: neither the control nor the harness explains it.
-pub fn counts_against_rollout(cause: Cause) -> bool {
-    !matches!(
-        cause,
-        Cause::ApplicationError | Cause::ClientSide | Cause::Harness
-    )
 }
 
 /// When the first disruption began: the load before it is the control.

@@ -33,7 +33,7 @@ pub(super) fn decide(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
     let hypotheses = explain::all(scene, case);
     let candidates = by_cause(&hypotheses);
     let Some(winner) = candidates.first() else {
-        return unexplained(case);
+        return unexplained(scene, case);
     };
     let total: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
     let share = winner.weight / total;
@@ -57,6 +57,7 @@ pub(super) fn decide(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
         runner_up,
         modifiers: modifiers::of(scene, case, winner.best),
         evidence,
+        as_in_control: as_in_control(scene, case),
     }
 }
 
@@ -82,7 +83,12 @@ fn by_cause(hypotheses: &[Hypothesis]) -> Vec<Candidate<'_>> {
     candidates
 }
 
-fn unexplained(case: &Case<'_>) -> Attribution {
+/// It failed before anything was disturbed, or what is like it did as often.
+fn as_in_control(scene: &Scene<'_>, case: &Case<'_>) -> bool {
+    scene.baseline.before_disruption(case.request) || scene.baseline.explains(case.request)
+}
+
+fn unexplained(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
     Attribution {
         event: case.event,
         client: case.request.client.clone(),
@@ -94,6 +100,7 @@ fn unexplained(case: &Case<'_>) -> Attribution {
         runner_up: None,
         modifiers: Vec::new(),
         evidence: Vec::new(),
+        as_in_control: as_in_control(scene, case),
     }
 }
 

@@ -47,6 +47,22 @@ pub struct Attribution {
     pub modifiers: Vec<Modifier>,
     /// What speaks for the cause, and what refuted the others.
     pub evidence: Vec<Evidence>,
+    /// The control explains it: it failed before anything was disturbed, or such failures were as
+    /// frequent before the disruption. Without a control nothing is explained by it.
+    #[serde(default)]
+    pub as_in_control: bool,
+}
+
+impl Attribution {
+    /// It counts against the rollout: neither the harness nor, where nobody's end is to blame, the
+    /// control explains it (design 6).
+    pub fn counts_against_rollout(&self) -> bool {
+        match self.cause {
+            Cause::Harness => false,
+            Cause::ApplicationError | Cause::ClientSide => !self.as_in_control,
+            _ => true,
+        }
+    }
 }
 
 /// How surely a cause is named (design 6).

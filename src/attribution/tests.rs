@@ -121,12 +121,10 @@ fn an_app_that_fails_as_in_the_baseline_fails_by_itself() {
         }
     }
     stage.delete("old-1", 12 * SECOND, 3 * SECOND, STAYS);
-    assert!(
-        stage
-            .causes()
-            .iter()
-            .all(|cause| *cause == Cause::ApplicationError)
-    );
+    for failure in &stage.explain().failures {
+        assert_eq!(failure.cause, Cause::ApplicationError);
+        assert!(failure.as_in_control);
+    }
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn for_cause(cause: Cause, failures: &[FailureEntry], pods: &[PodFinding]) -> Op
         ),
         Cause::ApplicationError => plain(
             cause,
-            "the app fails without a rollout as well; fix that before the rollout is judged",
+            "the app failed by itself, not by a pod's end: where the baseline has no such failures the \
+             new version is at fault, else fix that before the rollout is judged",
         ),
         _ => return None,
     })

@@ -187,6 +187,7 @@ fn attributed(event: u64) -> Attribution {
             events: vec![14],
             line: Some("app: received SIGTERM".into()),
         }],
+        as_in_control: false,
     }
 }
 

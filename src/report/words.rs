@@ -122,7 +122,7 @@ pub(super) const fn meaning(cause: Cause) -> &'static str {
         Cause::NodeLost => "all pods of a node were lost at once",
         Cause::ProxyOverload => "a proxy's circuit breaker or outlier detection said no",
         Cause::MeshConfig => "the mesh's configuration said no, not a termination",
-        Cause::ApplicationError => "the app fails by itself, also without a rollout",
+        Cause::ApplicationError => "the app answered with an error, no pod's end being the reason",
         Cause::ClientSide => "the client gave up or could not send",
         Cause::Harness => "the harness itself was at fault",
         Cause::Unexplained => "nothing that was seen explains it",

@@ -1,7 +1,6 @@
 //! How much was asked of terminating pods, and what does that support?
 
 use super::bound::upper_bound;
-use super::counts_against_rollout;
 use crate::attribution::Findings;
 use crate::evidence::{EventKind, Interval, RunOffset, Timeline};
 use serde::{Deserialize, Serialize};
@@ -89,7 +88,7 @@ fn blamed_sendings(timeline: &Timeline, findings: &Findings) -> Vec<RunOffset> {
     let blamed: std::collections::HashSet<u64> = findings
         .failures
         .iter()
-        .filter(|failure| counts_against_rollout(failure.cause))
+        .filter(|failure| failure.counts_against_rollout())
         .map(|failure| failure.event)
         .collect();
     timeline

@@ -1,5 +1,7 @@
+mod control;
+
 use super::*;
-use crate::attribution::{Attribution, Confidence, Hop, Missing, PodFinding, SidecarKind};
+use crate::attribution::{Attribution, Cause, Confidence, Hop, Missing, PodFinding, SidecarKind};
 use crate::evidence::{
     Blindness, ClientInfo, Clock, Connection, ConnectionKind, ErrorClass, Event, EventKind,
     FailedRequest, Harness, Interval, Origin, Outcome as RequestOutcome, RequestCounts,
@@ -92,7 +94,15 @@ impl Bed {
             runner_up: None,
             modifiers: vec![],
             evidence: vec![],
+            as_in_control: false,
         });
+    }
+
+    /// A failure like those of the control, and no oftener.
+    fn fail_as_in_control(&mut self, second: i64, cause: Cause) {
+        self.fail(second, cause);
+        let last = self.findings.failures.last_mut().expect("pushed above");
+        last.as_in_control = true;
     }
 
     fn judge(&self, gates: &Gates) -> Verdict {
@@ -216,13 +226,45 @@ fn a_failure_without_an_attribution_counts() {
 fn what_the_control_explains_does_not_count() {
     for cause in [Cause::ApplicationError, Cause::ClientSide] {
         let mut bed = Bed::new();
-        bed.fail(7, cause);
-        assert_eq!(bed.judge(&Gates::default()).outcome, Outcome::Pass);
+        bed.fail_as_in_control(7, cause);
+        let verdict = bed.judge(&Gates::default());
+        assert_eq!(verdict.outcome, Outcome::Pass, "{cause}");
+        assert_eq!(verdict.exposure.failed, 0, "{cause}");
     }
     let mut bed = Bed::new();
     bed.fail(2, Cause::StaleConnection);
     let verdict = bed.judge(&Gates::default());
     assert_eq!(verdict.outcome, Outcome::Pass, "it failed in the baseline");
+}
+
+#[test]
+fn an_app_or_a_client_that_fails_only_during_the_rollout_counts() {
+    for cause in [Cause::ApplicationError, Cause::ClientSide] {
+        let mut bed = Bed::new();
+        bed.fail(7, cause);
+        let verdict = bed.judge(&Gates::default());
+        assert_eq!(verdict.outcome, Outcome::Fail, "{cause}");
+        assert_eq!(status(&verdict, "maxFailed"), Some(GateStatus::Broken));
+        assert_eq!(verdict.exposure.failed, 1, "{cause}");
+    }
+}
+
+#[test]
+fn a_pods_end_is_blamed_however_often_the_baseline_failed_alike() {
+    let mut bed = Bed::new();
+    bed.fail_as_in_control(7, Cause::EndpointPropagation);
+    assert_eq!(bed.judge(&Gates::default()).outcome, Outcome::Fail);
+}
+
+#[test]
+fn an_attribution_of_an_older_record_is_excused_by_no_control() {
+    let mut bed = Bed::new();
+    bed.fail_as_in_control(7, Cause::ApplicationError);
+    let mut older = serde_json::to_value(&bed.findings.failures[0]).expect("it is data");
+    let fields = older.as_object_mut().expect("an object");
+    assert!(fields.remove("as_in_control").is_some());
+    let read: Attribution = serde_json::from_value(older).expect("an older one reads back");
+    assert!(read.counts_against_rollout());
 }
 
 #[test]

@@ -99,3 +99,25 @@ fn a_pod_that_accepted_and_was_not_chosen_any_more_is_not_blamed() {
         .filter(|failure| failure.cause != Cause::NewPodNotReady);
     assert_eq!(late.count(), 0);
 }
+
+#[test]
+fn a_new_release_that_answers_500_to_everything_is_excused_by_no_control() {
+    let mut stage = new_pods(true, &[("new-1", AT), ("new-2", AT)]);
+    for second in 0..10 {
+        stage.counts(second, 100, 0);
+    }
+    for second in 13..20 {
+        stage.counts(second, 90, 10);
+        for part in 0..10 {
+            let at = second * SECOND + part * 90 * MILLI;
+            let answered = stage.status(at, 500, "panic", "app");
+            answered.response.pod = Some("new-1".to_owned());
+        }
+    }
+    let found = stage.explain();
+    assert_eq!(found.failures.len(), 70);
+    for failure in &found.failures {
+        assert_eq!(failure.cause, Cause::ApplicationError);
+        assert!(!failure.as_in_control);
+    }
+}

@@ -3,8 +3,8 @@
 use super::{Gate, GateStatus, Input, at_most, gate, millis, watch_missing};
 use crate::attribution::{Findings, Missing};
 use crate::evidence::{EventKind, Timeline};
+use crate::verdict::disruption_start;
 use crate::verdict::exposure::clients_counted;
-use crate::verdict::{counts_against_rollout, disruption_start};
 use std::collections::{BTreeSet, HashSet};
 
 /// Failures of the baseline and those that the control explains do not count. A noisy baseline
@@ -36,7 +36,7 @@ fn blamed(timeline: &Timeline, findings: &Findings) -> u64 {
     let excused: HashSet<u64> = findings
         .failures
         .iter()
-        .filter(|failure| !counts_against_rollout(failure.cause))
+        .filter(|failure| !failure.counts_against_rollout())
         .map(|failure| failure.event)
         .collect();
     let blamed = timeline.failed_requests().filter(|(event, request)| {
