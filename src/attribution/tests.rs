@@ -2,6 +2,7 @@
 
 mod circumstances;
 mod controls;
+mod holes;
 mod loose;
 mod meshed;
 mod new_pods;

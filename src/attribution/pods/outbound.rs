@@ -35,7 +35,8 @@ pub(super) fn patterns(patterns: &[String]) -> RegexSet {
         .unwrap_or_else(|_| RegexSet::empty())
 }
 
-/// Counts the lost calls; `None` where the app's log was not seen.
+/// Counts the lost calls; `None` where the app's log was not seen, and where calls failed of which
+/// nobody can say whether the proxy was still there.
 pub(super) fn of(
     scene: &Scene<'_>,
     pod: &Pod,
@@ -67,6 +68,8 @@ pub(super) fn of(
             if within {
                 found.lost += 1;
                 first.get_or_insert((spec.name.as_str(), entry));
+            } else if proxy_end_unknown(pod, lead) {
+                return None;
             } else {
                 found.elsewhere += 1;
             }
@@ -82,4 +85,14 @@ pub(super) fn of(
         found.evidence.push(shown);
     }
     Some(found)
+}
+
+/// The proxy of a pod that was deleted has ended, and nobody can say whether before its app. One
+/// that was there to the end of the record has outlived whatever the app called.
+fn proxy_end_unknown(pod: &Pod, lead: Option<Lead>) -> bool {
+    let Some(proxy) = pod.life.sidecar() else {
+        return false;
+    };
+    let ended = pod.gone.is_some() || pod.life.unseen || pod.life.end_of(&proxy.name).is_some();
+    pod.deleted.is_some() && lead.is_none() && ended
 }
