@@ -6,6 +6,7 @@
 
 mod app_log;
 mod baseline;
+mod blind;
 mod circumstances;
 mod demand;
 mod instants;
@@ -19,6 +20,7 @@ mod span;
 
 pub(super) use app_log::AppLog;
 pub(super) use baseline::Baseline;
+pub(super) use blind::Blind;
 pub(super) use circumstances::Circumstances;
 pub(super) use instants::{Crash, End, How, Reaction};
 pub(super) use intermediaries::{Intermediary, Outage};
@@ -60,7 +62,7 @@ pub(super) struct Scene<'a> {
     pub(super) circumstances: Vec<Circumstances>,
     /// Requests go through something outside the cluster: an ingress or a load balancer.
     pub(super) outer: bool,
-    blind: Vec<(String, Interval)>,
+    blind: Blind,
     /// Nodes whose Ready condition was lost, and when.
     pub(super) lost_nodes: Vec<(String, Interval)>,
 }
@@ -84,7 +86,7 @@ impl<'a> Scene<'a> {
             add_listed_pods(&endpoints, &mut lives);
         }
         let proxies = ProxyLogs::of(timeline, observe.access_log_format.as_deref());
-        let blind = blind(timeline);
+        let blind = Blind::of(timeline);
         let logs: Vec<AppLog> = lives
             .iter()
             .map(|life| AppLog::of(timeline, life, &lives))
@@ -118,7 +120,9 @@ impl<'a> Scene<'a> {
                 let mut answers = answers.get(&life.name).cloned().unwrap_or_default();
                 answers.probed = probes.remove(&life.uid).unwrap_or_default();
                 let proxy = proxies.lives.get(&life.name).cloned().unwrap_or_default();
-                Pod::new(life, log, proxy, answers, events, &offsets, &endpoints)
+                Pod::new(
+                    life, log, proxy, answers, events, &offsets, &endpoints, &blind,
+                )
             })
             .collect();
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
@@ -158,9 +162,12 @@ impl<'a> Scene<'a> {
 
     /// The record saw nothing of `what` at some time within `span`.
     pub(super) fn blind(&self, what: &str, span: Interval) -> bool {
-        self.blind
-            .iter()
-            .any(|(name, gap)| name == what && gap.intersect(span).is_some())
+        self.blind.to(what, span)
+    }
+
+    /// The record may lack lines that this container wrote within `span`.
+    pub(super) fn blind_to_log(&self, pod: &str, container: &str, span: Interval) -> bool {
+        self.blind.to_log(pod, container, span)
     }
 
     /// The pod of that name that was there at `at`.
@@ -184,14 +191,6 @@ impl<'a> Scene<'a> {
         let (address, _) = host.rsplit_once(':')?;
         let indices = self.by_address.get(address.trim_matches(['[', ']']))?;
         self.latest_seen(indices, at)
-    }
-
-    /// The record says that it has no log of this container.
-    pub(super) fn no_log(&self, pod: &str, container: &str) -> bool {
-        let what = format!("logs/{pod}/{container}");
-        self.blind
-            .iter()
-            .any(|(name, _)| *name == what || name == "logs")
     }
 
     /// The last instant of the record.
@@ -228,24 +227,6 @@ fn add_listed_pods(endpoints: &EndpointHistory, lives: &mut Vec<PodLife>) {
         let ip = endpoints.addresses.get(uid).map(String::as_str);
         lives.push(PodLife::listed_only(uid, name, ip, first.seen));
     }
-}
-
-fn blind(timeline: &Timeline) -> Vec<(String, Interval)> {
-    let (first, last) = (RunOffset(i64::MIN), RunOffset(i64::MAX));
-    timeline
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::Blind(gap) => {
-                let span = Interval {
-                    lo: gap.from.unwrap_or(first),
-                    hi: gap.to.unwrap_or(last),
-                };
-                Some((gap.what.clone(), span))
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 fn clients(timeline: &Timeline) -> BTreeMap<String, ClientInfo> {

@@ -1,4 +1,5 @@
 mod control;
+mod unseen;
 
 use super::*;
 use crate::attribution::{Attribution, Cause, Confidence, Hop, Missing, PodFinding, SidecarKind};

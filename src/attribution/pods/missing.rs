@@ -2,7 +2,7 @@
 
 use crate::attribution::Missing;
 use crate::attribution::scene::{Pod, Scene};
-use crate::evidence::Interval;
+use crate::evidence::{Interval, Role};
 
 /// What a gate that needs it must call inconclusive.
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod, window: Option<Interval>) -> Vec<Missing> {
@@ -19,14 +19,17 @@ pub(super) fn of(scene: &Scene<'_>, pod: &Pod, window: Option<Interval>) -> Vec<
     {
         found.push(Missing::Slices);
     }
-    if !pod.log.seen && scene.no_log(&pod.life.name, &pod.log.container) {
+    if app_logs_unseen(scene, pod, pod.ending().unwrap_or(span)) {
         found.push(Missing::AppLogs);
     }
-    if pod.sidecar.is_some() && !pod.proxy.agent_seen {
-        found.push(Missing::AgentLogs);
-    }
-    if pod.sidecar.is_some() && !pod.proxy.access_seen && was_asked(scene, pod) {
-        found.push(Missing::AccessLogs);
+    if let Some(proxy) = pod.life.sidecar() {
+        let hole = scene.blind_to_log(&pod.life.name, &proxy.name, span);
+        if hole || !pod.proxy.agent_seen {
+            found.push(Missing::AgentLogs);
+        }
+        if (hole || !pod.proxy.access_seen) && was_asked(scene, pod) {
+            found.push(Missing::AccessLogs);
+        }
     }
     if pod.deleted.is_some() && exit_code_unseen(pod) {
         found.push(Missing::ExitCodes);
@@ -34,6 +37,16 @@ pub(super) fn of(scene: &Scene<'_>, pod: &Pod, window: Option<Interval>) -> Vec<
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Lines that an app container wrote within the span may be missing; of a pod whose containers were
+/// never seen all are. A log that ended with its container lacks nothing.
+pub(super) fn app_logs_unseen(scene: &Scene<'_>, pod: &Pod, span: Interval) -> bool {
+    let mut containers = pod.life.containers.iter();
+    pod.life.containers.is_empty()
+        || containers.any(|spec| {
+            spec.role == Role::App && scene.blind_to_log(&pod.life.name, &spec.name, span)
+        })
 }
 
 /// The pod is gone, and how its app or its proxy ended was never shown.

@@ -3,6 +3,7 @@
 //! A line of an app container, stamped between its proxy's end and its own, that matches one of the
 //! outbound patterns, is one lost call. The same lines outside that span are blamed on nobody.
 
+use super::missing::app_logs_unseen;
 use super::sidecar::Lead;
 use super::{line, shows};
 use crate::attribution::Evidence;
@@ -36,7 +37,8 @@ pub(super) fn patterns(patterns: &[String]) -> RegexSet {
 }
 
 /// Counts the lost calls; `None` where the app's log was not seen, and where calls failed of which
-/// nobody can say whether the proxy was still there.
+/// nobody can say whether the proxy was still there. Where only a part of it was seen, the calls of
+/// that part are a lower bound, and none is no count.
 pub(super) fn of(
     scene: &Scene<'_>,
     pod: &Pod,
@@ -44,6 +46,9 @@ pub(super) fn of(
     patterns: &RegexSet,
 ) -> Option<Lost> {
     let mut found = Lost::default();
+    let hole = pod
+        .ending()
+        .is_some_and(|ending| app_logs_unseen(scene, pod, ending));
     let apps = pod
         .life
         .containers
@@ -52,9 +57,6 @@ pub(super) fn of(
     let mut first = None;
     for spec in apps {
         let Some(log) = scene.timeline.log(&pod.life.name, &spec.name) else {
-            if scene.no_log(&pod.life.name, &spec.name) {
-                return None;
-            }
             continue;
         };
         for entry in &log.lines {
@@ -76,15 +78,16 @@ pub(super) fn of(
         }
     }
     if let Some((container, entry)) = first {
+        let at_least = if hole { "at least " } else { "" };
         let text = format!(
-            "{} calls failed after the proxy's end; the first of them",
+            "{at_least}{} calls failed after the proxy's end; the first of them",
             found.lost
         );
         let mut shown = shows(pod.proxy_end.map(|end| end.at), text, Vec::new());
         shown.line = line(&pod.life.name, container, &entry.text);
         found.evidence.push(shown);
     }
-    Some(found)
+    (found.lost > 0 || !hole).then_some(found)
 }
 
 /// The proxy of a pod that was deleted has ended, and nobody can say whether before its app. One

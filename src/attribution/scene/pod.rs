@@ -2,6 +2,7 @@
 
 mod crashes;
 
+use super::Blind;
 use super::app_log::{self, AppLog};
 use super::instants::{Answers, Crash, End, How, Reaction};
 use super::proxy_log::ProxyLife;
@@ -53,6 +54,10 @@ const MOMENTS: i64 = 300_000_000;
 const GRACE_TOLERANCE: i64 = 1_000_000_000;
 
 impl Pod {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site: what a pod is made of"
+    )]
     pub(super) fn new(
         life: PodLife,
         log: AppLog,
@@ -61,6 +66,7 @@ impl Pod {
         events: Vec<PodEvent>,
         offsets: &ClockOffsets,
         endpoints: &EndpointHistory,
+        blind: &Blind,
     ) -> Self {
         let mut pod = Self {
             sidecar: life.sidecar().map(|spec| match spec.role {
@@ -88,7 +94,7 @@ impl Pod {
         pod.place_ends(offsets, endpoints);
         pod.place_start(offsets);
         pod.place_crashes(offsets);
-        pod.place_reaction(offsets);
+        pod.place_reaction(offsets, blind);
         pod
     }
 
@@ -305,11 +311,27 @@ impl Pod {
         }
     }
 
-    fn place_reaction(&mut self, offsets: &ClockOffsets) {
+    /// From its deletion to its app's end; to the end of the record where that was not seen.
+    pub(in crate::attribution) fn ending(&self) -> Option<Interval> {
+        let ends = [self.app_end.map(|end| end.at.hi), self.gone];
+        let end = ends.into_iter().flatten().next();
+        let deleted = self.deleted?;
+        Some(Interval {
+            lo: deleted.lo,
+            hi: end.unwrap_or(RunOffset(i64::MAX)).max(deleted.lo),
+        })
+    }
+
+    /// A line that may lie where its log was not seen is no silence.
+    fn place_reaction(&mut self, offsets: &ClockOffsets, blind: &Blind) {
         if !self.log.seen {
             return;
         }
-        self.reaction = Reaction::Silent;
+        let (pod, container) = (&self.life.name, &self.log.container);
+        let hole = |ending| blind.to_log(pod, container, ending);
+        if !self.ending().is_some_and(hole) {
+            self.reaction = Reaction::Silent;
+        }
         let Some(deleted) = self.deleted else {
             return;
         };

@@ -1,11 +1,143 @@
 //! Logs with a hole: what nobody saw is neither silence nor nought.
 
-use super::stage::{AT, SECOND, STAYS, Stage};
-use super::{Findings, Missing, PodFinding, SidecarKind};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, transport};
+use super::{Cause, Confidence, Findings, Missing, PodFinding, SidecarKind};
+use crate::evidence::{Blindness, ErrorClass, EventKind, RequestPhase, RunOffset};
+
+impl Stage {
+    /// The log of a container was not seen in that span.
+    fn hole(&mut self, pod: &str, container: &str, from: i64, to: Option<i64>) {
+        let gap = Blindness {
+            what: format!("logs/{pod}/{container}"),
+            from: Some(RunOffset(from)),
+            to: to.map(RunOffset),
+            reason: "the stream broke".to_owned(),
+            uids: None,
+        };
+        self.at(to.unwrap_or(40 * SECOND), EventKind::Blind(gap));
+    }
+}
 
 fn pod(found: &Findings) -> &PodFinding {
     let mut pods = found.pods.iter();
     pods.find(|pod| pod.pod == "old-1").expect("it was deleted")
+}
+
+/// `old-1` is killed at the end of a grace of ten seconds without a word in its log, and what it had
+/// is cut.
+fn killed() -> Stage {
+    let mut stage = Stage::new().with_old_pods();
+    let killed = Ending {
+        grace: 10 * SECOND,
+        app: (10 * SECOND, 137),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, killed, STAYS);
+    let closed = transport(ErrorClass::Closed);
+    let cut = stage.fail(
+        AT + 8 * SECOND,
+        2 * SECOND,
+        closed,
+        RequestPhase::WaitHeaders,
+    );
+    cut.response.pod = Some("old-1".to_owned());
+    stage
+}
+
+#[test]
+fn an_app_whose_shutdown_line_may_lie_in_a_hole_is_not_called_deaf() {
+    let whole = killed().explain();
+    assert_eq!(whole.failures[0].cause, Cause::TermSignalUnhandled);
+    let deaf = "term-signal-unhandled".to_owned();
+    assert!(pod(&whole).hazards.contains(&deaf));
+    assert_eq!(pod(&whole).missing, []);
+
+    let holes = [
+        (AT + SECOND, Some(AT + 2 * SECOND)),
+        (AT - SECOND, Some(AT + MILLI)),
+        (AT + 9 * SECOND, None),
+    ];
+    for (from, to) in holes {
+        let mut stage = killed();
+        stage.hole("old-1", "app", from, to);
+        let found = stage.explain();
+        assert_eq!(
+            found.failures[0].confidence,
+            Confidence::Ambiguous,
+            "{from}"
+        );
+        assert!(!pod(&found).hazards.contains(&deaf), "{from}");
+        assert_eq!(pod(&found).missing, [Missing::AppLogs], "{from}");
+    }
+}
+
+#[test]
+fn a_hole_elsewhere_takes_nothing_from_a_termination() {
+    for (name, container, from, to) in [
+        ("old-1", "app", SECOND, Some(AT - 2 * SECOND)),
+        ("old-1", "app", AT + 15 * SECOND, None),
+        ("old-2", "app", AT, None),
+    ] {
+        let mut stage = killed();
+        stage.hole(name, container, from, to);
+        let found = stage.explain();
+        assert_eq!(found.failures[0].cause, Cause::TermSignalUnhandled);
+        assert_eq!(pod(&found).missing, [], "{name}: {from}");
+    }
+}
+
+#[test]
+fn a_shutdown_line_that_was_seen_counts_whatever_else_was_not() {
+    let mut stage = killed();
+    stage.log("old-1", "app", AT + 30 * MILLI, "received SIGTERM");
+    stage.hole("old-1", "app", AT + SECOND, None);
+    assert_eq!(stage.causes(), [Cause::GraceExceeded]);
+}
+
+/// `old-1` serves on for seven seconds after its proxy, with so many lost calls in its log.
+fn left_alone(calls: i64) -> Stage {
+    let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+    stage.end("old-1", AT, Ending::serves_on(), STAYS);
+    for call in 0..calls {
+        let at = AT + (7 + call) * SECOND;
+        stage.log("old-1", "app", at, "notify: connect: connection refused");
+    }
+    stage
+}
+
+#[test]
+fn a_hole_in_the_apps_log_leaves_at_most_a_lower_bound_of_its_lost_calls() {
+    for (calls, hole, counted) in [
+        (0, false, Some(0)),
+        (2, false, Some(2)),
+        (0, true, None),
+        (2, true, Some(2)),
+    ] {
+        let mut stage = left_alone(calls);
+        if hole {
+            stage.hole("old-1", "app", AT + 9 * SECOND, Some(AT + 10 * SECOND));
+        }
+        let found = stage.explain();
+        assert_eq!(pod(&found).outbound_failures, counted, "{calls}, {hole}");
+        assert_eq!(pod(&found).missing.contains(&Missing::AppLogs), hole);
+        let told = pod(&found).evidence.iter();
+        let at_least = told.filter(|told| told.text.starts_with("at least 2 calls"));
+        assert_eq!(at_least.count() == 1, hole && calls > 0);
+    }
+}
+
+#[test]
+fn a_hole_in_the_proxys_log_hides_what_its_agent_said() {
+    let mut stage = left_alone(0);
+    stage.hole(
+        "old-1",
+        "istio-proxy",
+        AT + 4 * SECOND,
+        Some(AT + 6 * SECOND),
+    );
+    let found = stage.explain();
+    assert!(pod(&found).missing.contains(&Missing::AgentLogs));
+    assert_eq!(pod(&found).outbound_failures, Some(0));
 }
 
 #[test]

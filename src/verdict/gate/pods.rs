@@ -2,6 +2,8 @@
 
 use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, watch_missing};
 use crate::attribution::{Missing, PodFinding, SidecarKind};
+use crate::evidence::{EventKind, RunOffset, SIDECAR_NAMES, Timeline};
+use crate::verdict::disruption_start;
 use std::collections::BTreeSet;
 
 pub(super) fn max_sigkills(input: &Input<'_>) -> Option<Gate> {
@@ -27,9 +29,15 @@ pub(super) fn max_sigkills(input: &Input<'_>) -> Option<Gate> {
     ))
 }
 
+/// The pods with a sidecar. Where there are such, one whose containers were not seen may have one.
 fn with_sidecar(input: &Input<'_>) -> Vec<PodFinding> {
-    let pods = input.findings.pods.iter();
-    pods.filter(|pod| pod.sidecar.is_some()).cloned().collect()
+    let pods = || input.findings.pods.iter();
+    let any = pods().any(|pod| pod.sidecar.is_some());
+    let may_have = |pod: &&PodFinding| any && pod.missing.contains(&Missing::Pods);
+    pods()
+        .filter(|pod| pod.sidecar.is_some() || may_have(pod))
+        .cloned()
+        .collect()
 }
 
 pub(super) fn max_outbound_failures(input: &Input<'_>) -> Option<Gate> {
@@ -40,7 +48,11 @@ pub(super) fn max_outbound_failures(input: &Input<'_>) -> Option<Gate> {
     }
     let lost: u64 = pods.iter().filter_map(|pod| pod.outbound_failures).sum();
     let mut missing = BTreeSet::new();
-    for pod in pods.iter().filter(|pod| pod.outbound_failures.is_none()) {
+    let in_doubt = |pod: &&PodFinding| {
+        pod.outbound_failures.is_none()
+            || pod.window.is_some() && pod.missing.contains(&Missing::AppLogs)
+    };
+    for pod in pods.iter().filter(in_doubt) {
         let relevant = [
             Missing::AppLogs,
             Missing::AgentLogs,
@@ -82,9 +94,13 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
         .count();
     let unknown = pods.iter().filter(|pod| {
         pod.window.is_some()
-            && pod.sidecar_lead_s.is_none()
-            && (pod.sidecar == Some(SidecarKind::Classic)
-                || pod.missing.contains(&Missing::ExitCodes))
+            && if pod.sidecar == Some(SidecarKind::Classic) {
+                pod.sidecar_lead_s
+                    .is_none_or(|lead| lead_in_doubt(pod, lead))
+            } else {
+                let unseen = [Missing::ExitCodes, Missing::Pods];
+                pod.sidecar_lead_s.is_none() && unseen.iter().any(|it| pod.missing.contains(it))
+            }
     });
     let mut missing = BTreeSet::new();
     for pod in unknown {
@@ -105,6 +121,15 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     ))
 }
 
+/// Without the agent's word the stamps of both ends are all that tells of the order, and one that is
+/// floored to a second leaves room for a lead of more than half a second up to here.
+fn lead_in_doubt(pod: &PodFinding, lead: f64) -> bool {
+    pod.missing.contains(&Missing::AgentLogs) && lead > -0.9
+}
+
+/// An app that went on accepting where its log was not seen may have stopped earlier: then what was
+/// measured is an upper bound, which can break the gate and not hold it. Where the pod or its
+/// endpoint was not seen, nothing was measured.
 pub(super) fn min_drain_margin(input: &Input<'_>) -> Option<Gate> {
     let limit = millis(input.gates.min_drain_margin?);
     let deleted: Vec<&PodFinding> = input
@@ -113,14 +138,19 @@ pub(super) fn min_drain_margin(input: &Input<'_>) -> Option<Gate> {
         .iter()
         .filter(|pod| pod.window.is_some())
         .collect();
-    let observed = deleted.iter().filter_map(|pod| pod.margin_ms).min();
-    let mut missing = BTreeSet::new();
+    let measured = |pod: &&&PodFinding| {
+        let unseen = [Missing::Pods, Missing::Slices];
+        !unseen.iter().any(|what| pod.missing.contains(what))
+    };
+    let measured = deleted.iter().filter(measured);
+    let observed = measured.filter_map(|pod| pod.margin_ms).min();
+    let needed = [Missing::Pods, Missing::Slices, Missing::AppLogs];
+    let mut missing = pods_missing(deleted.iter().copied(), &needed);
     for pod in deleted.iter().filter(|pod| pod.margin_ms.is_none()) {
-        let of_pod: BTreeSet<Missing> = pod.missing.iter().copied().collect();
-        missing.extend(if of_pod.is_empty() {
-            BTreeSet::from([Missing::AppLogs])
+        missing.extend(if pod.missing.is_empty() {
+            vec![Missing::AppLogs]
         } else {
-            of_pod
+            pod.missing.clone()
         });
     }
     let status = match observed {
@@ -144,6 +174,7 @@ pub(super) fn max_log_matches(input: &Input<'_>) -> Option<Gate> {
         input.findings.pods.iter(),
         &[Missing::AppLogs, Missing::AgentLogs, Missing::AccessLogs],
     );
+    missing.extend(holes_of_logs(input.timeline));
     if input.timeline.logs.is_empty() {
         missing.insert(Missing::AppLogs);
     }
@@ -161,10 +192,44 @@ pub(super) fn max_masked(input: &Input<'_>) -> Option<Gate> {
     if with_sidecar(input).is_empty() && input.findings.masked.is_none() {
         return None;
     }
-    let missing = match input.findings.masked {
-        Some(_) => BTreeSet::new(),
-        None => BTreeSet::from([Missing::AccessLogs]),
-    };
+    let mut missing = holes_of_logs(input.timeline);
+    missing.retain(|missing| *missing == Missing::AccessLogs);
+    let of_pods = pods_missing(input.findings.pods.iter(), &[Missing::AccessLogs]);
+    missing.extend(of_pods);
+    if input.findings.masked.is_none() {
+        missing.insert(Missing::AccessLogs);
+    }
     let observed = input.findings.masked.map(|masked| masked as f64);
     Some(at_most("maxMasked", "requests", observed, limit, missing))
+}
+
+/// What may be missing of any log since the disruption began, whatever pod it is of.
+fn holes_of_logs(timeline: &Timeline) -> BTreeSet<Missing> {
+    let start = disruption_start(timeline).unwrap_or(RunOffset(i64::MIN));
+    let mut missing = BTreeSet::new();
+    for event in &timeline.events {
+        let EventKind::Blind(gap) = &event.kind else {
+            continue;
+        };
+        if gap.to.is_some_and(|to| to < start) {
+            continue;
+        }
+        let container = gap
+            .what
+            .strip_prefix("logs/")
+            .and_then(|log| log.split('/').nth(1));
+        match container {
+            Some(name) if SIDECAR_NAMES.contains(&name) => {
+                missing.extend([Missing::AgentLogs, Missing::AccessLogs]);
+            }
+            Some(_) => {
+                missing.insert(Missing::AppLogs);
+            }
+            None if gap.what == "logs" => {
+                missing.extend([Missing::AppLogs, Missing::AgentLogs, Missing::AccessLogs]);
+            }
+            None => {}
+        }
+    }
+    missing
 }

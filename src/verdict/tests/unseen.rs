@@ -1,0 +1,147 @@
+//! What a gate says whose evidence was seen in part.
+
+use super::*;
+
+fn gate<'v>(verdict: &'v Verdict, name: &str) -> &'v Gate {
+    let mut gates = verdict.gates.iter();
+    gates
+        .find(|gate| gate.name == name)
+        .expect("the gate is on")
+}
+
+/// A pod with a classic sidecar that ended a second after its app.
+fn meshed() -> Bed {
+    let mut bed = Bed::new();
+    let pod = &mut bed.findings.pods[0];
+    pod.sidecar = Some(SidecarKind::Classic);
+    pod.sidecar_lead_s = Some(-1.0);
+    pod.outbound_failures = Some(0);
+    bed
+}
+
+fn blind(bed: &mut Bed, what: &str, from: Option<i64>, to: Option<i64>) {
+    let gap = Blindness {
+        what: what.to_owned(),
+        from: from.map(|second| RunOffset(second * SECOND)),
+        to: to.map(|second| RunOffset(second * SECOND)),
+        reason: "the stream broke".to_owned(),
+        uids: None,
+    };
+    bed.push(to.unwrap_or(19), EventKind::Blind(gap));
+}
+
+#[test]
+fn lost_calls_of_a_log_that_was_seen_in_part_are_a_lower_bound() {
+    for (lost, limit, status) in [
+        (Some(2), 0, GateStatus::Broken),
+        (Some(2), 5, GateStatus::Inconclusive),
+        (None, 0, GateStatus::Inconclusive),
+    ] {
+        let mut bed = meshed();
+        bed.findings.pods[0].outbound_failures = lost;
+        bed.findings.pods[0].missing = vec![Missing::AppLogs];
+        let gates = Gates {
+            max_outbound_failures: Some(limit),
+            ..Gates::default()
+        };
+        let verdict = bed.judge(&gates);
+        let gate = gate(&verdict, "maxOutboundFailures");
+        assert_eq!(gate.status, status, "{lost:?} of {limit}");
+        assert_eq!(gate.missing, [Missing::AppLogs]);
+    }
+}
+
+#[test]
+fn without_the_agents_word_a_sidecar_may_have_led_by_less_than_stamps_show() {
+    for (lead, missing, status) in [
+        (-1.0, vec![], GateStatus::Held),
+        (0.3, vec![], GateStatus::Held),
+        (-1.0, vec![Missing::AgentLogs], GateStatus::Held),
+        (0.3, vec![Missing::AgentLogs], GateStatus::Inconclusive),
+    ] {
+        let mut bed = meshed();
+        bed.findings.pods[0].sidecar_lead_s = Some(lead);
+        bed.findings.pods[0].missing.clone_from(&missing);
+        let verdict = bed.judge(&Gates::default());
+        let gate = gate(&verdict, "sidecarOutlivesApp");
+        assert_eq!(gate.status, status, "{lead}, {missing:?}");
+        assert_eq!(gate.missing.is_empty(), status == GateStatus::Held);
+    }
+}
+
+#[test]
+fn a_pod_whose_containers_nobody_saw_may_have_had_a_sidecar_as_the_others() {
+    let mut bed = meshed();
+    let mut unseen = pod("b");
+    unseen.exit_codes.clear();
+    unseen.missing = vec![Missing::Pods, Missing::ExitCodes];
+    bed.findings.pods.push(unseen);
+    let verdict = bed.judge(&Gates::default());
+    for name in ["maxSigkills", "maxOutboundFailures", "sidecarOutlivesApp"] {
+        let gate = gate(&verdict, name);
+        assert_eq!(gate.status, GateStatus::Inconclusive, "{name}");
+        assert!(gate.missing.contains(&Missing::Pods), "{name}");
+    }
+}
+
+#[test]
+fn a_margin_without_the_apps_log_is_an_upper_bound_and_without_slices_none() {
+    for (missing, limit, status) in [
+        (vec![], 1, GateStatus::Held),
+        (vec![], 2, GateStatus::Broken),
+        (vec![Missing::AppLogs], 1, GateStatus::Inconclusive),
+        (vec![Missing::AppLogs], 2, GateStatus::Broken),
+        (vec![Missing::Slices], 2, GateStatus::Inconclusive),
+    ] {
+        let mut bed = Bed::new();
+        bed.findings.pods[0].missing.clone_from(&missing);
+        let gates = Gates {
+            min_drain_margin: Some(std::time::Duration::from_secs(limit)),
+            ..Gates::default()
+        };
+        let verdict = bed.judge(&gates);
+        let gate = gate(&verdict, "minDrainMargin");
+        assert_eq!(gate.status, status, "{missing:?} {limit}");
+        assert_eq!(gate.missing, missing);
+    }
+}
+
+#[test]
+fn a_cut_log_of_any_pod_takes_the_gates_on_lines_their_evidence() {
+    let gates = Gates {
+        max_log_matches: Some(1),
+        max_masked: Some(1),
+        ..Gates::default()
+    };
+    let held = [GateStatus::Held, GateStatus::Held];
+    let unseen = GateStatus::Inconclusive;
+    for (what, from, to, expected) in [
+        ("logs/new-7/app", Some(9), None, [unseen, GateStatus::Held]),
+        (
+            "logs/new-7/istio-proxy",
+            Some(9),
+            Some(10),
+            [unseen, unseen],
+        ),
+        ("logs", None, None, [unseen, unseen]),
+        ("logs/new-7/app", Some(1), Some(3), held),
+        ("probes/new-7", Some(9), None, held),
+    ] {
+        for matches in [1, 2] {
+            let mut bed = meshed();
+            bed.timeline.logs.push(crate::evidence::ContainerLog {
+                pod: "a".into(),
+                container: "app".into(),
+                lines: vec![],
+            });
+            bed.findings.masked = Some(matches);
+            bed.findings.log_matches = matches;
+            blind(&mut bed, what, from, to);
+            let verdict = bed.judge(&gates);
+            let broken = [GateStatus::Broken; 2];
+            let expected = if matches > 1 { broken } else { expected };
+            let got = ["maxLogMatches", "maxMasked"].map(|name| gate(&verdict, name).status);
+            assert_eq!(got, expected, "{what} from {from:?}, {matches}");
+        }
+    }
+}
