@@ -45,28 +45,34 @@ pub fn attribute(timeline: &Timeline) -> Findings {
         .collect();
     let (pods, outbound) = pods::find(&scene);
     let (masked, masked_hint) = masking::of(&scene);
+    let matches = log_matches(&scene);
     Findings {
         failures,
         pods,
         clocks,
         outbound,
-        masked,
+        masked: masked.map(|masked| masked.after),
+        masked_unsure: masked.map_or(0, |masked| masked.unsure),
         masked_hint,
-        log_matches: log_matches(timeline, &scene.observe.log_patterns),
+        log_matches: matches.after,
+        log_matches_unsure: matches.unsure,
     }
 }
 
-/// Lines of all logs that match one of the patterns; one that is no regular expression matches
-/// nothing (a scenario that has one is refused before it runs).
-fn log_matches(timeline: &Timeline, patterns: &[String]) -> u64 {
-    let valid = patterns
-        .iter()
-        .filter(|pattern| regex::Regex::new(pattern).is_ok());
+/// Lines of all logs since the disruption began that match one of the patterns; one that is no
+/// regular expression matches nothing (a scenario that has one is refused before it runs).
+fn log_matches(scene: &scene::Scene<'_>) -> scene::Counted {
+    let patterns = scene.observe.log_patterns.iter();
+    let valid = patterns.filter(|pattern| regex::Regex::new(pattern).is_ok());
     let Ok(patterns) = regex::RegexSet::new(valid) else {
-        return 0;
+        return scene::Counted::default();
     };
-    let lines = timeline.logs.iter().flat_map(|log| &log.lines);
-    lines.filter(|line| patterns.is_match(&line.text)).count() as u64
+    let lines = scene.timeline.logs.iter().flat_map(|log| {
+        let lines = log.lines.iter();
+        lines.map(|line| (log.pod.as_str(), line))
+    });
+    let matching = lines.filter(|(_, line)| patterns.is_match(&line.text));
+    scene.count_since_disrupted(matching.map(|(pod, line)| (pod, line.stamp)))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub use gate::{Gate, GateStatus};
 pub use trust::broken_slip;
 
 use crate::attribution::Findings;
-use crate::evidence::{EventKind, RunPhase, Timeline};
+use crate::evidence::Timeline;
 use crate::scenario::Gates;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -109,19 +109,6 @@ impl Default for Limits {
             max_baseline_failed: 0.01,
         }
     }
-}
-
-/// When the first disruption began: the load before it is the control.
-fn disruption_start(timeline: &Timeline) -> Option<crate::evidence::RunOffset> {
-    let phase = timeline.events.iter().find_map(|event| {
-        matches!(event.kind, EventKind::Phase(RunPhase::Disruption)).then_some(event.at.lo)
-    });
-    phase.or_else(|| {
-        timeline.events.iter().find_map(|event| match &event.kind {
-            EventKind::Step(step) if step.state == "started" => Some(event.at.lo),
-            _ => None,
-        })
-    })
 }
 
 #[cfg(test)]

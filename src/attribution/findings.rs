@@ -16,12 +16,18 @@ pub struct Findings {
     pub clocks: Vec<ClockBound>,
     /// Calls of the target's pods that their clients never see, over all pods.
     pub outbound: OutboundSummary,
-    /// Requests that were saved by a proxy's retry; `None`: not measured.
+    /// Requests since the disruption began that were saved by a proxy's retry; `None`: not measured.
     pub masked: Option<u64>,
+    /// Such requests of which no clock says whether they came before the disruption.
+    #[serde(default)]
+    pub masked_unsure: u64,
     /// Where masking was not measured: the setting that would show it.
     pub masked_hint: Option<String>,
-    /// Log lines that match the scenario's patterns.
+    /// Log lines since the disruption began that match the scenario's patterns.
     pub log_matches: u64,
+    /// Such lines of which no clock says whether they came before the disruption.
+    #[serde(default)]
+    pub log_matches_unsure: u64,
 }
 
 /// Why one request failed.

@@ -16,6 +16,7 @@ mod pod;
 mod probes;
 mod proxy_log;
 mod routes;
+mod since;
 mod span;
 
 pub(super) use app_log::AppLog;
@@ -28,6 +29,7 @@ pub(super) use loose::Loose;
 pub(super) use pod::{Pod, SAME};
 pub(super) use proxy_log::{Access, ProxyLogs};
 pub(super) use routes::Routes;
+pub(super) use since::Counted;
 pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
@@ -63,6 +65,8 @@ pub(super) struct Scene<'a> {
     /// Requests go through something outside the cluster: an ingress or a load balancer.
     pub(super) outer: bool,
     blind: Blind,
+    /// The nodes of all pods, by the pods' names.
+    nodes: HashMap<String, String>,
     /// Nodes whose Ready condition was lost, and when.
     pub(super) lost_nodes: Vec<(String, Interval)>,
 }
@@ -157,6 +161,7 @@ impl<'a> Scene<'a> {
             observe,
             lost_nodes: lost_nodes(timeline),
             blind,
+            nodes,
         }
     }
 

@@ -3,6 +3,7 @@
 mod circumstances;
 mod controls;
 mod holes;
+mod lines;
 mod loose;
 mod meshed;
 mod new_pods;

@@ -1,7 +1,8 @@
 //! What is the whole frozen record of a run, as attribution and verdict read it?
 
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, RunPhase};
 use super::request::FailedRequest;
+use super::stamp::RunOffset;
 use super::store::{LogLine, RunInfo};
 
 /// All events of a run and the log lines that belong to them, frozen.
@@ -32,6 +33,19 @@ impl Timeline {
         self.logs
             .iter()
             .find(|log| log.pod == pod && log.container == container)
+    }
+
+    /// When the first disruption began: what came before it is the control.
+    pub fn disrupted_at(&self) -> Option<RunOffset> {
+        let phase = self.events.iter().find_map(|event| {
+            matches!(event.kind, EventKind::Phase(RunPhase::Disruption)).then_some(event.at.lo)
+        });
+        phase.or_else(|| {
+            self.events.iter().find_map(|event| match &event.kind {
+                EventKind::Step(step) if step.state == "started" => Some(event.at.lo),
+                _ => None,
+            })
+        })
     }
 
     /// The stored failed requests, each with the `seq` of its event.

@@ -1,6 +1,5 @@
 //! What failed without a disruption?
 
-use super::disruption_start;
 use crate::evidence::{EventKind, FailedRequest, RunOffset, Timeline};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +18,7 @@ pub struct Control {
 
 /// Counts the baseline. A run without any disruption has none.
 pub(super) fn measure(timeline: &Timeline, limit: f64) -> Control {
-    let Some(start) = disruption_start(timeline) else {
+    let Some(start) = timeline.disrupted_at() else {
         return Control::default();
     };
     let buckets: Vec<_> = timeline

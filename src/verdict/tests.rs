@@ -6,7 +6,7 @@ use crate::attribution::{Attribution, Cause, Confidence, Hop, Missing, PodFindin
 use crate::evidence::{
     Blindness, ClientInfo, Clock, Connection, ConnectionKind, ErrorClass, Event, EventKind,
     FailedRequest, Harness, Interval, Origin, Outcome as RequestOutcome, RequestCounts,
-    RequestPhase, ResponseFacts, RunInfo, RunOffset, Source, StepEvent,
+    RequestPhase, ResponseFacts, RunInfo, RunOffset, RunPhase, Source, StepEvent,
 };
 
 const SECOND: i64 = 1_000_000_000;

@@ -1,6 +1,6 @@
 //! What failed before anything was disturbed, and how often?
 
-use crate::evidence::{EventKind, FailedRequest, Outcome, RunOffset, RunPhase, Timeline};
+use crate::evidence::{EventKind, FailedRequest, Outcome, RunOffset, Timeline};
 use std::collections::HashMap;
 
 /// Failures before the disruption by signature, and the exposure that they came from.
@@ -38,11 +38,7 @@ fn signature(request: &FailedRequest) -> Signature {
 
 impl Baseline {
     pub(super) fn of(timeline: &Timeline) -> Self {
-        let until = timeline.events.iter().find_map(|event| match &event.kind {
-            EventKind::Phase(RunPhase::Disruption) => Some(event.at.lo),
-            _ => None,
-        });
-        let Some(until) = until else {
+        let Some(until) = timeline.disrupted_at() else {
             return Self::default();
         };
         let mut baseline = Self {

@@ -71,10 +71,11 @@ pub(in crate::attribution) struct ProxyLogs {
     pub(super) orphans: Vec<Access>,
     /// Peers of connections that a pod's proxy refused by its configuration, before any request.
     pub(in crate::attribution) unwanted: HashSet<String>,
-    /// Successful requests that a proxy had to try more than once, where lines count attempts.
-    pub(in crate::attribution) masked: Option<u64>,
-    /// Ids that reached the apps of two pods.
-    pub(in crate::attribution) doubled: u64,
+    /// Successful requests that a proxy had to try more than once, where lines count attempts: the
+    /// index of the log and the start.
+    pub(in crate::attribution) masked: Option<Vec<(usize, Option<i64>)>>,
+    /// Ids that reached the app of a second pod, in the same way.
+    pub(in crate::attribution) doubled: Vec<(usize, Option<i64>)>,
 }
 
 /// A request id without the character that tracing alters.
@@ -94,10 +95,9 @@ impl ProxyLogs {
             .collect();
         let format = format.and_then(|format| TextFormat::new(format).ok());
         let mut logs = Self::default();
-        let mut reached: HashMap<u64, u32> = HashMap::new();
+        let mut reached: HashMap<u64, usize> = HashMap::new();
         for (number, log) in timeline.logs.iter().enumerate() {
             if is_proxy(log) {
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
                 logs.read(log, &failed, format.clone(), number, &mut reached);
             }
         }
@@ -109,8 +109,8 @@ impl ProxyLogs {
         log: &ContainerLog,
         failed: &HashSet<String>,
         format: Option<TextFormat>,
-        number: u32,
-        reached: &mut HashMap<u64, u32>,
+        number: usize,
+        reached: &mut HashMap<u64, usize>,
     ) {
         let mut reader = Reader::new(format);
         let mut life = ProxyLife::default();
@@ -202,10 +202,12 @@ impl ProxyLogs {
         }
     }
 
-    fn count(&mut self, line: &AccessLine<'_>, number: u32, reached: &mut HashMap<u64, u32>) {
+    fn count(&mut self, line: &AccessLine<'_>, number: usize, reached: &mut HashMap<u64, usize>) {
         if let Some(attempts) = line.attempts {
-            let saved = attempts > 1 && line.response_code.is_some_and(|code| code < 500);
-            *self.masked.get_or_insert(0) += u64::from(saved);
+            let masked = self.masked.get_or_insert_default();
+            if attempts > 1 && line.response_code.is_some_and(|code| code < 500) {
+                masked.push((number, line.start));
+            }
         }
         if !line.is_inbound() || line.upstream_service_time_ms.is_none() {
             return;
@@ -215,7 +217,7 @@ impl ProxyLogs {
         };
         let hash = hash(&masked(id));
         match reached.get(&hash) {
-            Some(other) if *other != number => self.doubled += 1,
+            Some(other) if *other != number => self.doubled.push((number, line.start)),
             Some(_) => {}
             None => {
                 reached.insert(hash, number);

@@ -3,7 +3,6 @@
 use super::{Gate, GateStatus, Input, at_most, gate, millis, watch_missing};
 use crate::attribution::{Findings, Missing};
 use crate::evidence::{EventKind, Timeline};
-use crate::verdict::disruption_start;
 use crate::verdict::exposure::clients_counted;
 use std::collections::{BTreeSet, HashSet};
 
@@ -32,7 +31,7 @@ pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
 
 /// Failed requests after the baseline that nothing excuses. One without an attribution counts.
 fn blamed(timeline: &Timeline, findings: &Findings) -> u64 {
-    let start = disruption_start(timeline);
+    let start = timeline.disrupted_at();
     let excused: HashSet<u64> = findings
         .failures
         .iter()

@@ -3,7 +3,6 @@
 use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, watch_missing};
 use crate::attribution::{Missing, PodFinding, SidecarKind};
 use crate::evidence::{EventKind, RunOffset, SIDECAR_NAMES, Timeline};
-use crate::verdict::disruption_start;
 use std::collections::BTreeSet;
 
 pub(super) fn max_sigkills(input: &Input<'_>) -> Option<Gate> {
@@ -178,13 +177,10 @@ pub(super) fn max_log_matches(input: &Input<'_>) -> Option<Gate> {
     if input.timeline.logs.is_empty() {
         missing.insert(Missing::AppLogs);
     }
-    Some(at_most(
-        "maxLogMatches",
-        "lines",
-        Some(input.findings.log_matches as f64),
-        limit,
-        missing,
-    ))
+    let observed = input.findings.log_matches as f64;
+    let mut gate = at_most("maxLogMatches", "lines", Some(observed), limit, missing);
+    leave_room(&mut gate, input.findings.log_matches_unsure);
+    Some(gate)
 }
 
 pub(super) fn max_masked(input: &Input<'_>) -> Option<Gate> {
@@ -200,12 +196,23 @@ pub(super) fn max_masked(input: &Input<'_>) -> Option<Gate> {
         missing.insert(Missing::AccessLogs);
     }
     let observed = input.findings.masked.map(|masked| masked as f64);
-    Some(at_most("maxMasked", "requests", observed, limit, missing))
+    let mut gate = at_most("maxMasked", "requests", observed, limit, missing);
+    leave_room(&mut gate, input.findings.masked_unsure);
+    Some(gate)
+}
+
+/// Lines of which no clock says whether they came before the disruption break no gate, and where
+/// they would, it is not held either.
+fn leave_room(gate: &mut Gate, unsure: u64) {
+    let at_most = gate.observed.unwrap_or(0.0) + unsure as f64;
+    if gate.status == GateStatus::Held && at_most > gate.limit {
+        gate.status = GateStatus::Inconclusive;
+    }
 }
 
 /// What may be missing of any log since the disruption began, whatever pod it is of.
 fn holes_of_logs(timeline: &Timeline) -> BTreeSet<Missing> {
-    let start = disruption_start(timeline).unwrap_or(RunOffset(i64::MIN));
+    let start = timeline.disrupted_at().unwrap_or(RunOffset(i64::MIN));
     let mut missing = BTreeSet::new();
     for event in &timeline.events {
         let EventKind::Blind(gap) = &event.kind else {

@@ -145,3 +145,37 @@ fn a_cut_log_of_any_pod_takes_the_gates_on_lines_their_evidence() {
         }
     }
 }
+
+#[test]
+fn lines_that_no_clock_places_break_nothing_and_hold_nothing() {
+    let gates = Gates {
+        max_log_matches: Some(2),
+        max_masked: Some(2),
+        ..Gates::default()
+    };
+    for (after, unsure, status) in [
+        (1, 1, GateStatus::Held),
+        (1, 2, GateStatus::Inconclusive),
+        (0, 9, GateStatus::Inconclusive),
+        (3, 0, GateStatus::Broken),
+    ] {
+        let mut bed = meshed();
+        bed.timeline.logs.push(crate::evidence::ContainerLog {
+            pod: "a".into(),
+            container: "app".into(),
+            lines: vec![],
+        });
+        bed.findings.log_matches = after;
+        bed.findings.log_matches_unsure = unsure;
+        bed.findings.masked = Some(after);
+        bed.findings.masked_unsure = unsure;
+        let verdict = bed.judge(&gates);
+        for name in ["maxLogMatches", "maxMasked"] {
+            assert_eq!(
+                gate(&verdict, name).status,
+                status,
+                "{name}: {after}, {unsure}"
+            );
+        }
+    }
+}
