@@ -8,7 +8,7 @@ mod endpoints;
 mod pace;
 mod rules;
 
-pub(crate) use endpoints::{Routes, ServicePort};
+pub(crate) use endpoints::{Routes, ServicePort, routes};
 
 use crate::lab::loopback::Relay;
 use crate::lab::net::{self, Fabric};

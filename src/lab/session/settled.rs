@@ -1,10 +1,11 @@
 //! Does everyone in a lab know of everything that its manifests brought?
 //!
-//! A workload is available before it listens where it has no readiness probe, and before proxies
-//! that learn late know it. A run that began then would see the start of a lab for a rollout, so a
+//! A workload is available before it listens where it has no readiness probe, and before nodes and
+//! proxies that learn late know it. A run that began then would see the start of a lab for a rollout, so a
 //! lab is ready once its own truth says otherwise. What never comes is left as it is, and told.
 
 use crate::lab::mesh;
+use crate::lab::proxy::{self, Routes};
 use crate::lab::store::Store;
 use crate::lab::store::object::{is_ready, items, name, text, uid};
 use crate::lab::truth::{Fact, records, whole_lines};
@@ -18,10 +19,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long an app may take from being available to listening, and proxies to hear of it.
+/// How long an app may take from being available to listening, and nodes and proxies to hear of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until the declared ports of running pods are open, and every proxy has every endpoint.
+/// Waits until the declared ports of running pods are open, each node's rules lead to all endpoints,
+/// and every proxy has every endpoint.
 pub(super) async fn wait(store: &Arc<Store>, truth: &Path) {
     let every = Duration::from_millis(200);
     let mut told = Told::default();
@@ -40,6 +42,8 @@ struct Told {
     read: u64,
     /// Open ports by the uid of their pod.
     open: BTreeSet<(String, u64)>,
+    /// By node, then service and port: the endpoints that its rules lead to.
+    rules: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     /// By the uid of a proxy's pod and file: the addresses of endpoints in it.
     pushed: BTreeMap<(String, String), Vec<String>>,
 }
@@ -70,6 +74,16 @@ impl Told {
                 Fact::Listen { uid, port, .. } => {
                     self.open.remove(&(uid, u64::from(port)));
                 }
+                Fact::Rules {
+                    node,
+                    service,
+                    endpoints,
+                } => {
+                    self.rules
+                        .entry(node)
+                        .or_default()
+                        .insert(service, endpoints);
+                }
                 Fact::Pushed {
                     uid,
                     file,
@@ -86,8 +100,11 @@ impl Told {
     /// What is missing, if something is.
     fn settled(&self, store: &Store) -> Result<(), String> {
         let (_, pods) = store.list("pods", None);
+        let (_, services) = store.list("services", None);
+        let (_, slices) = store.list("endpointslices", None);
         let missing = self
             .closed_port(&pods)
+            .or_else(|| self.late_node(&proxy::routes(&services, &slices)))
             .or_else(|| self.late_proxy(&pods, &mesh::endpoints(store)));
         missing.map_or(Ok(()), Err)
     }
@@ -109,6 +126,26 @@ impl Told {
             .map(|(pod, port)| format!("nobody listens on port {port} of pod `{}`", name(pod)))
     }
 
+    /// The first node whose rules do not lead where they should. (Rules that lead nowhere are told as
+    /// soon as there is a Service.)
+    fn late_node(&self, routes: &Routes) -> Option<String> {
+        let mut wanted = self.rules.iter().flat_map(|(node, rules)| {
+            let ports = routes.iter();
+            ports.map(move |(port, endpoints)| (node, rules.get(&port.id), port, endpoints))
+        });
+        let (node, rules, port, endpoints) = wanted.find(|(_, rules, _, endpoints)| {
+            let told = rules.map(Vec::as_slice).unwrap_or_default();
+            !endpoints
+                .iter()
+                .map(ToString::to_string)
+                .eq(told.iter().cloned())
+        })?;
+        Some(format!(
+            "the rules of node `{node}` for {} lead to {rules:?} instead of {endpoints:?}",
+            port.id
+        ))
+    }
+
     /// The first proxy that has not heard of an endpoint, and which.
     fn late_proxy(&self, pods: &[Arc<Value>], endpoints: &BTreeSet<String>) -> Option<String> {
         let proxies: BTreeSet<&str> = self.pushed.keys().map(|(uid, _)| uid.as_str()).collect();
@@ -128,6 +165,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::proxy::ServicePort;
     use crate::lab::truth::Record;
     use serde_json::json;
 
@@ -196,6 +234,28 @@ mod tests {
         assert_eq!(missing(vec![]).as_deref(), Some(words));
         assert_eq!(missing(vec![listen(1)]), None);
         assert_eq!(missing(vec![listen(1), listen(0)]).as_deref(), Some(words));
+    }
+
+    #[test]
+    fn a_node_is_late_until_its_rules_lead_to_every_endpoint() {
+        let rules = |node: &str, endpoints: &[&str]| Fact::Rules {
+            node: node.to_owned(),
+            service: "default/demo:80".to_owned(),
+            endpoints: endpoints.iter().map(|&one| one.to_owned()).collect(),
+        };
+        let port = ServicePort {
+            id: "default/demo:80".to_owned(),
+            address: "10.96.0.10:80".parse().expect("an address"),
+        };
+        let endpoint = "10.0.0.1:8080".parse().expect("an address");
+        let routes = Routes::from([(port.clone(), vec![endpoint])]);
+        let missing = |facts| told(facts).late_node(&routes);
+        let (first, second) = (rules("node-1", &[]), rules("node-2", &["10.0.0.1:8080"]));
+        let late = missing(vec![first, second]).expect("the first is late");
+        assert!(late.contains("`node-1` for default/demo:80"), "{late}");
+        assert_eq!(missing(vec![rules("node-1", &["10.0.0.1:8080"])]), None);
+        let nobody = Routes::from([(port, Vec::new())]);
+        assert_eq!(told(vec![rules("node-1", &[])]).late_node(&nobody), None);
     }
 
     #[test]
