@@ -59,15 +59,21 @@ pub fn attribute(timeline: &Timeline) -> Findings {
     }
 }
 
-/// Lines of all logs since the disruption began that match one of the patterns; one that is no
-/// regular expression matches nothing (a scenario that has one is refused before it runs).
+/// Lines of the logs, a client's own left out, since the disruption began that match one of the
+/// patterns; one that is no regular expression matches nothing (a scenario that has one is refused
+/// before it runs).
 fn log_matches(scene: &scene::Scene<'_>) -> scene::Counted {
     let patterns = scene.observe.log_patterns.iter();
     let valid = patterns.filter(|pattern| regex::Regex::new(pattern).is_ok());
     let Ok(patterns) = regex::RegexSet::new(valid) else {
         return scene::Counted::default();
     };
-    let lines = scene.timeline.logs.iter().flat_map(|log| {
+    let client = |pod: &str| {
+        let mut clients = scene.clients.values();
+        clients.any(|client| client.pod.as_deref() == Some(pod))
+    };
+    let logs = scene.timeline.logs.iter().filter(|log| !client(&log.pod));
+    let lines = logs.flat_map(|log| {
         let lines = log.lines.iter();
         lines.map(|line| (log.pod.as_str(), line))
     });

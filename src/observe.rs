@@ -38,8 +38,9 @@ pub struct Subject {
     pub service: Option<String>,
     /// The port at which the pods listen; without it they are not probed.
     pub target_port: Option<u16>,
-    /// The harness sits behind a sidecar: a probe would tell about that sidecar, so there is none.
-    pub meshed: bool,
+    /// The pod, in the same namespace, behind whose sidecar the harness sends. Its proxy's log tells
+    /// whom the proxy chose; a probe would tell about that proxy, so there is none.
+    pub client_pod: Option<String>,
 }
 
 /// Why the cluster cannot be observed.
@@ -69,7 +70,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Observers {
     scope: Scope,
-    book: PodBook,
+    books: feed::Books,
+    client_pod: Option<String>,
     feeds: Vec<feed::FeedHandle>,
     followers: logs::Followers,
     timed: clock::Timed,
@@ -86,29 +88,36 @@ impl Observers {
         token: &CancellationToken,
     ) -> Self {
         let mut scope = Scope::new(token);
-        let book = PodBook::default();
-        let feeds = feed::start_all(&cluster.client(), subject, sink, &book, &mut scope);
+        let books = feed::Books::default();
+        let feeds = feed::start_all(&cluster.client(), subject, sink, &books, &mut scope);
         let followers = logs::Followers::default();
-        let (stop, logs) = (scope.token(), followers.clone());
-        let follow = logs::follow_all(
-            cluster.client(),
-            subject.namespace.clone(),
-            sink.clone(),
-            book.clone(),
-            logs,
-            stop,
-        );
-        scope.spawn("logs", follow);
+        let mut follow = |name, book: &PodBook, which| {
+            let follow = logs::follow_all(
+                cluster.client(),
+                subject.namespace.clone(),
+                sink.clone(),
+                book.clone(),
+                which,
+                followers.clone(),
+                scope.token(),
+            );
+            scope.spawn(name, follow);
+        };
+        follow("logs", &books.subject, logs::Which::All);
+        if subject.client_pod.is_some() {
+            follow("client-log", &books.client, logs::Which::Sidecar);
+        }
         let timed = clock::Timed::default();
         let clock = clock::keep_timing(cluster.clone(), sink.clone(), timed.clone(), scope.token());
         scope.spawn("clock", clock);
         Self {
             scope,
-            book,
+            books,
+            client_pod: subject.client_pod.clone(),
             feeds,
             followers,
             timed,
-            probed_port: subject.target_port.filter(|_| !subject.meshed),
+            probed_port: subject.target_port.filter(|_| subject.client_pod.is_none()),
             sink: sink.clone(),
         }
     }
@@ -119,7 +128,7 @@ impl Observers {
         let Some(port) = self.probed_port else {
             return;
         };
-        let (sink, book) = (self.sink.clone(), self.book.clone());
+        let (sink, book) = (self.sink.clone(), self.books.subject.clone());
         let ways = probe::look(port, &sink, &book).await;
         let probes = probe::probe_all(port, ways, sink, book, self.scope.token());
         self.scope.spawn("probes", probes);
@@ -159,12 +168,17 @@ impl Observers {
 
     /// The live view of the subject's pods.
     pub const fn book(&self) -> &PodBook {
-        &self.book
+        &self.books.subject
+    }
+
+    /// The pod behind whose sidecar the harness sends.
+    pub fn client_pod(&self) -> Option<&str> {
+        self.client_pod.as_deref()
     }
 
     /// The pods in numbers, for progress.
     pub fn pods(&self) -> PodSummary {
-        self.book.summary()
+        self.books.subject.summary()
     }
 
     /// What is not seen: watches that were refused or have not started, with the reason.
@@ -213,7 +227,7 @@ impl Observers {
             drain,
             Duration::from_millis(50),
             || async {
-                let unfinished = self.followers.unfinished(&self.book);
+                let unfinished = self.followers.unfinished(&self.books.subject);
                 if unfinished.is_empty() {
                     Ok(())
                 } else {

@@ -48,8 +48,8 @@ pub(super) enum Keep {
     All,
     /// Events about the workload, its replica sets and pods, and whoever scales it.
     EventsAbout(String),
-    /// Nodes and leases of the nodes that host the subject's pods.
-    Hosts(PodBook),
+    /// Nodes and leases of the nodes that host the pods of these books.
+    Hosts(Vec<PodBook>),
 }
 
 impl Keep {
@@ -57,9 +57,9 @@ impl Keep {
         match self {
             Self::All => true,
             Self::EventsAbout(workload) => concerns(workload, &object["involvedObject"]),
-            Self::Hosts(book) => object["metadata"]["name"]
+            Self::Hosts(books) => object["metadata"]["name"]
                 .as_str()
-                .is_some_and(|node| book.is_host(node)),
+                .is_some_and(|node| books.iter().any(|book| book.is_host(node))),
         }
     }
 }
@@ -75,6 +75,9 @@ fn concerns(workload: &str, involved: &Value) -> bool {
 
 /// Pods of Gateways, waypoints among them: not the subject's.
 const GATEWAYS: &str = "gateways";
+
+/// The pod behind whose sidecar the harness sends: not the subject's either.
+const CLIENT: &str = "client";
 
 /// The name of a resource as the record and people write it.
 pub(super) const fn name_of(resource: Resource) -> &'static str {
@@ -117,8 +120,29 @@ fn namespaced(namespace: &str, group: &str, resource: Resource) -> Feed {
     }
 }
 
+/// The live views of pods.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Books {
+    /// The subject's.
+    pub(super) subject: PodBook,
+    /// The pod behind whose sidecar the harness sends.
+    pub(super) client: PodBook,
+}
+
+impl Books {
+    /// The one that a watch keeps.
+    fn of(&self, what: &str) -> Option<&PodBook> {
+        if what == name_of(Resource::Pods) {
+            Some(&self.subject)
+        } else {
+            (what == CLIENT).then_some(&self.client)
+        }
+    }
+}
+
 /// Everything that is watched of a subject. Pods come first: others ask the book for their nodes.
-pub(super) fn feeds(subject: &Subject, book: &PodBook) -> Vec<Feed> {
+pub(super) fn feeds(subject: &Subject, books: &Books) -> Vec<Feed> {
+    let hosts = || Keep::Hosts(vec![books.subject.clone(), books.client.clone()]);
     let namespace = subject.namespace.as_str();
     let labels = Some(subject.selector.clone());
     let (workload, group) = workload_resource(subject.workload.kind);
@@ -146,11 +170,11 @@ pub(super) fn feeds(subject: &Subject, book: &PodBook) -> Vec<Feed> {
         namespaced(namespace, "policy/v1", Resource::PodDisruptionBudgets),
         Feed {
             path: "/api/v1/nodes".to_owned(),
-            keep: Keep::Hosts(book.clone()),
+            keep: hosts(),
             ..namespaced(namespace, "v1", Resource::Nodes)
         },
         Feed {
-            keep: Keep::Hosts(book.clone()),
+            keep: hosts(),
             ..namespaced(
                 "kube-node-lease",
                 "coordination.k8s.io/v1",
@@ -162,6 +186,13 @@ pub(super) fn feeds(subject: &Subject, book: &PodBook) -> Vec<Feed> {
         feeds.push(Feed {
             labels,
             ..namespaced(namespace, "apps/v1", Resource::ReplicaSets)
+        });
+    }
+    if let Some(pod) = &subject.client_pod {
+        feeds.push(Feed {
+            what: CLIENT,
+            fields: Some(format!("metadata.name={pod}")),
+            ..namespaced(namespace, "v1", Resource::Pods)
         });
     }
     if let Some(service) = &subject.service {
@@ -183,17 +214,16 @@ pub(super) fn start_all(
     client: &Client,
     subject: &Subject,
     sink: &EventSink,
-    book: &PodBook,
+    books: &Books,
     scope: &mut Scope,
 ) -> Vec<FeedHandle> {
     let mut handles = Vec::new();
     let mut pods_live: Option<watch::Receiver<FeedState>> = None;
-    for feed in feeds(subject, book) {
+    for feed in feeds(subject, books) {
         let (what, required) = (feed.what, feed.required);
         let keeps_hosts = matches!(feed.keep, Keep::Hosts(_));
         let after = pods_live.clone().filter(|_| keeps_hosts);
-        let subjects = feed.what == name_of(Resource::Pods);
-        let book = subjects.then(|| book.clone());
+        let book = books.of(feed.what).cloned();
         let (watch, state) = Watch::new(client.clone(), feed, sink.clone(), book);
         if what == name_of(Resource::Pods) {
             pods_live = Some(state.clone());
@@ -251,9 +281,9 @@ mod tests {
             selector: "app=demo".to_owned(),
             service: Some("demo".to_owned()),
             target_port: None,
-            meshed: false,
+            client_pod: Some("load".to_owned()),
         };
-        let feeds = feeds(&subject, &PodBook::default());
+        let feeds = feeds(&subject, &Books::default());
         let required: Vec<_> = feeds.iter().filter(|feed| feed.required).collect();
         let paths: Vec<_> = required.iter().map(|feed| feed.path.as_str()).collect();
         assert_eq!(

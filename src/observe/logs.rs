@@ -12,7 +12,7 @@ mod marks;
 pub mod parse;
 mod resume;
 
-use super::pods::{PodBook, PodState};
+use super::pods::{PodBook, PodState, SIDECAR};
 use crate::evidence::EventSink;
 use follow::Follower;
 use k8s_openapi::api::core::v1::Pod;
@@ -97,12 +97,21 @@ impl Followers {
     }
 }
 
-/// Follows every container of the book's pods until the token is cancelled.
+/// Which containers of a pod are followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    All,
+    /// The container that a mesh adds: of the harness's own pod, what its proxy did with requests.
+    Sidecar,
+}
+
+/// Follows containers of the book's pods until the token is cancelled.
 pub(super) async fn follow_all(
     client: Client,
     namespace: String,
     sink: EventSink,
     book: PodBook,
+    which: Which,
     followers: Followers,
     token: CancellationToken,
 ) {
@@ -118,7 +127,11 @@ pub(super) async fn follow_all(
             if pod.gone {
                 continue;
             }
-            let started = pod.containers.iter().filter(|c| c.started);
+            let wanted = |name: &str| matches!(which, Which::All) || name == SIDECAR;
+            let started = pod
+                .containers
+                .iter()
+                .filter(|c| c.started && wanted(&c.name));
             for container in started {
                 if followers.enter(&pod, &container.name) {
                     let follower = Follower::new(

@@ -7,6 +7,7 @@
 )]
 
 mod api_faults;
+mod client_pod;
 mod clock_step;
 mod disk;
 mod flood;

@@ -85,7 +85,7 @@ pub(super) async fn prove(
     sink: &EventSink,
 ) -> Result<Proof, Obstacle> {
     let mut harness = load::prove(config).await?;
-    harness.faults.extend(streams(plan, observers).await);
+    harness.faults.extend(streams(plan, observers, sink).await);
     let lost = marked(plan, config, observers, sink).await?;
     harness
         .faults
@@ -103,8 +103,12 @@ pub(super) async fn prove(
     Ok(proof)
 }
 
-/// The logs that the scenario needs are being followed, in every pod that is ready.
-async fn streams(plan: &Plan, observers: &Observers) -> Option<String> {
+/// The logs that the scenario needs are being followed, in every pod that is ready. That of the
+/// sidecar that the harness sends through is waited for too; where no sidecar's log is needed, to be
+/// without it is blindness.
+async fn streams(plan: &Plan, observers: &Observers, sink: &EventSink) -> Option<String> {
+    let own = observers.client_pod();
+    let own = own.map(|pod| format!("{pod}/{SIDECAR}"));
     let missing = || {
         let followed = observers.followed();
         let ready = observers.book().all().into_iter().filter(|pod| pod.ready);
@@ -115,6 +119,7 @@ async fn streams(plan: &Plan, observers: &Observers) -> Option<String> {
                 .collect::<Vec<_>>()
         });
         needed
+            .chain(own.clone())
             .filter(|log| !followed.contains(log))
             .collect::<Vec<_>>()
     };
@@ -131,8 +136,27 @@ async fn streams(plan: &Plan, observers: &Observers) -> Option<String> {
             }
         },
     );
-    let error = waited.await.err()?;
-    Some(format!("logs: these are not followed: {}", error.last))
+    waited.await.err()?;
+    let mut missing = missing();
+    if !plan.observe.logs.iter().any(|name| name == SIDECAR) {
+        for log in missing.extract_if(.., |log| Some(&*log) == own.as_ref()) {
+            sink.now(Source::Run, EventKind::Blind(unfollowed(&log)));
+        }
+    }
+    let missing = missing.join(", ");
+    (!missing.is_empty()).then(|| format!("logs: these are not followed: {missing}"))
+}
+
+fn unfollowed(log: &str) -> Blindness {
+    let reason = "it is not followed: is this pod in the target's namespace, with a sidecar?";
+    tracing::warn!("log of {log}: {reason}");
+    Blindness {
+        what: format!("logs/{log}"),
+        from: None,
+        to: None,
+        reason: reason.to_owned(),
+        uids: None,
+    }
 }
 
 /// Marked requests are answered, and named in the log of each sidecar that the scenario needs. An

@@ -177,7 +177,7 @@ impl<'a> Stage<'a> {
                 .service
                 .as_ref()
                 .and_then(|service| service.target_port),
-            meshed: self.meshed(),
+            client_pod: self.run.pod.clone().filter(|_| self.meshed()),
         }
     }
 
