@@ -205,9 +205,10 @@ impl Observers {
         self.followers.marks().begin(format);
     }
 
-    /// How many of these request ids the lines of a container have named since then.
-    pub fn marks_found(&self, container: &str, ids: &[String]) -> logs::Found {
-        self.followers.marks().found(container, ids)
+    /// How many of these request ids the lines of a container have named since then, in any of these
+    /// pods.
+    pub fn marks_found(&self, pods: &[String], container: &str, ids: &[String]) -> logs::Found {
+        self.followers.marks().found(pods, container, ids)
     }
 
     /// Ends the search.

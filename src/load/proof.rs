@@ -27,7 +27,8 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// A request that was sent to be found again in the target's logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
-    /// Its id, as `x-request-id` and `x-lastwatch-id`.
+    /// Its id, as `x-request-id`, as `x-lastwatch-id` and in its query: something on the way may
+    /// replace the first.
     pub id: String,
     /// When it was sent.
     pub sent: RunOffset,
@@ -143,17 +144,21 @@ async fn calibrate(config: &LoadConfig) -> Option<i64> {
 }
 
 /// Sends `count` requests one after the other, each on a connection of its own, to be found again
-/// in logs. They are of the first class that changes nothing (GET or HEAD); without one, none is
-/// sent. `clock` stamps them.
+/// in logs. They are of the first class that changes nothing (GET or HEAD); `None`: there is no such
+/// class, and none was sent. `clock` stamps them.
 pub async fn send_marked(
     config: &LoadConfig,
     clock: RunClock,
     count: usize,
-) -> Result<Vec<Marked>, Error> {
-    let lane = lone_lane(config)?;
+) -> Result<Option<Vec<Marked>>, Error> {
+    let mut config = config.clone();
+    for class in &mut config.plan.requests {
+        class.id_in_query = true;
+    }
+    let lane = lone_lane(&config)?;
     let harmless = |method: &http::Method| matches!(method.as_str(), "GET" | "HEAD");
     let Some(class) = lane.classes.iter().find(|class| harmless(&class.method)) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let mut marked = Vec::new();
     for _ in 0..count {
@@ -175,5 +180,5 @@ pub async fn send_marked(
             status: answer.map(|answer| answer.status),
         });
     }
-    Ok(marked)
+    Ok(Some(marked))
 }

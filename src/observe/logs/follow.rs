@@ -213,7 +213,8 @@ impl Follower {
             if seen != Seen::Before {
                 new += 1;
                 self.measure(&line);
-                self.followers.marks().look(&self.container, &line.text);
+                let marks = self.followers.marks();
+                marks.look(&self.pod, &self.container, &line.text);
                 let raw = text.trim_end_matches(['\n', '\r']).to_owned();
                 self.sink.line(&self.pod, &self.container, raw).await;
             }
