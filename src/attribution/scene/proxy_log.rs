@@ -159,7 +159,7 @@ impl ProxyLogs {
             let (first, last) = life.served.unwrap_or((start, start));
             life.served = Some((first.min(start), last.max(start)));
         }
-        let id = line.request_id.as_deref().map(masked);
+        let id = line.id().map(masked);
         let owned = id.as_ref().is_some_and(|id| failed.contains(id));
         let code = line.response_code.unwrap_or(0);
         if !owned
@@ -212,7 +212,7 @@ impl ProxyLogs {
         if !line.is_inbound() || line.upstream_service_time_ms.is_none() {
             return;
         }
-        let Some(id) = line.request_id.as_deref() else {
+        let Some(id) = line.id() else {
             return;
         };
         let hash = hash(&masked(id));

@@ -120,6 +120,15 @@ impl<'a> AccessLine<'a> {
             .is_some_and(|cluster| cluster.starts_with("inbound") || cluster.starts_with("Inbound"))
     }
 
+    /// The request's id: where its sender put it into the path (`idInQuery`), that one, since
+    /// something on the way may have replaced the other.
+    pub fn id(&self) -> Option<&str> {
+        let query = self.path.as_deref().and_then(|path| path.split_once('?'));
+        let mut parameters = query.into_iter().flat_map(|(_, query)| query.split('&'));
+        let sent = parameters.find_map(|one| one.strip_prefix("lastwatch-id="));
+        sent.or(self.request_id.as_deref())
+    }
+
     /// When the last byte went out, epoch nanoseconds.
     pub fn end(&self) -> Option<i64> {
         let duration = i64::try_from(self.duration_ms?).ok()?;
@@ -292,5 +301,17 @@ mod tests {
         for text in ["-", "", "-1", "1e3", "0x10", "99999999999999999999999"] {
             assert_eq!(number(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_id_that_a_sender_put_into_the_path_outlives_a_replaced_one() {
+        let line = |path: &'static str| AccessLine {
+            path: Some(path.into()),
+            request_id: Some("theirs".into()),
+            ..AccessLine::default()
+        };
+        assert_eq!(line("/orders?shop=1&lastwatch-id=ours").id(), Some("ours"));
+        assert_eq!(line("/orders?shop=1").id(), Some("theirs"));
+        assert_eq!(AccessLine::default().id(), None);
     }
 }
