@@ -208,6 +208,37 @@ fn serving_on_answers_until_the_drain_and_lost_calls_are_logged_as_go_would() {
 }
 
 #[test]
+fn a_call_for_an_answer_is_made_and_a_lost_one_is_a_502_and_logged_as_go_would() {
+    let peer = App::start(&[]);
+    let url = format!("http://127.0.0.1:{}/", peer.port);
+    let app = App::start(&[("CALL_URL", &url)]);
+    assert!(app.get("/call").starts_with("http/1.1 200"));
+    drop(peer);
+    assert!(app.get("/call").starts_with("http/1.1 502"));
+    app.terminate();
+    let (status, log) = app.end();
+    assert!(status.success());
+    let lost: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("call failed"))
+        .collect();
+    let [line] = lost.as_slice() else {
+        panic!("one call was lost: {log}");
+    };
+    assert!(
+        line.contains(&format!("Post \"{url}\": dial tcp ")),
+        "{log}"
+    );
+    assert!(line.ends_with(": connect: connection refused"), "{log}");
+}
+
+#[test]
+fn an_app_that_calls_nobody_has_no_such_path() {
+    let app = App::start(&[]);
+    assert!(app.get("/call").starts_with("http/1.1 404"));
+}
+
+#[test]
 fn a_parting_app_says_close_in_each_answer_and_then_drains() {
     let app = App::start(&[("ON_TERM", "drain"), ("PARTING", "2s")]);
     assert!(!app.get("/").contains("connection: close"));

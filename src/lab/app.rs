@@ -4,6 +4,15 @@
 //! shuts down as its settings say, from the model pupil (`ON_TERM=drain`) to the deaf one
 //! (`ignore`). It takes no shortcut through the lab: its sockets, signals and exit codes are as
 //! real as those of any other program in a pod.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/` | 200, a share `ERROR_RATE` of them 500; a POST tells how often its id has had its effect |
+//! | `/healthz` | 200, 503 for `READY_AFTER` and where it refuses |
+//! | `/delay?ms=N` | 200 after N ms |
+//! | `/status?code=N` | that status |
+//! | `/call` | what a POST to `CALL_URL` comes to: 200, or 502 and a line in the log |
+//! | `/busy` | the requests that have no answer yet |
 
 mod clock;
 mod notify;

@@ -1,4 +1,5 @@
-//! Which calls does the app make while it shuts down, and how does it log the lost ones?
+//! How does the app call others, while it shuts down (`NOTIFY_URL`) and for an answer (`CALL_URL`),
+//! and how does it log the lost calls?
 //!
 //! The words are those of a Go program, which is what most clusters run: what matters to an
 //! observer is the errno at their end.
@@ -33,7 +34,8 @@ pub(super) async fn notify(settings: &Settings, log: &AppLog) {
     }
 }
 
-async fn call(url: &str) -> Result<(), String> {
+/// Posts to `url`; an error is in the words of Go.
+pub(super) async fn call(url: &str) -> Result<(), String> {
     let uri: Uri = url
         .parse()
         .map_err(|error| format!("parse \"{url}\": {error}"))?;

@@ -1,6 +1,7 @@
 //! How does the app answer?
 
 use super::clock::AppLog;
+use super::notify;
 use super::settings::Settings;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -222,12 +223,29 @@ impl Server {
                 let status = code.and_then(|code| StatusCode::from_u16(code).ok());
                 self.respond(status.unwrap_or(StatusCode::BAD_REQUEST), "as you wish\n")
             }
+            "/call" => self.call().await,
             "/" if request.method() == Method::POST => self.effect(request, &query).await,
             "/" if rand::random::<f64>() < self.0.settings.error_rate => {
                 self.respond(StatusCode::INTERNAL_SERVER_ERROR, "no luck\n")
             }
             "/" => self.respond(StatusCode::OK, "ok\n"),
             _ => self.respond(StatusCode::NOT_FOUND, "not found\n"),
+        }
+    }
+
+    /// Answers with what `CALL_URL` answers, as an app does that needs another one for it.
+    async fn call(&self) -> Response<Full<Bytes>> {
+        let Some(url) = &self.0.settings.call_url else {
+            return self.respond(StatusCode::NOT_FOUND, "no CALL_URL\n");
+        };
+        match notify::call(url).await {
+            Ok(()) => self.respond(StatusCode::OK, "ok\n"),
+            Err(text) => {
+                self.0.settings.witness.call_lost();
+                let log = &self.0.log;
+                log.say(&format!("call failed: Post \"{url}\": {text}"));
+                self.respond(StatusCode::BAD_GATEWAY, "call failed\n")
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub(super) bind: String,
     pub(super) port: u16,
     pub(super) pod_name: String,
+    /// Whom `/call` calls.
+    pub(super) call_url: Option<String>,
     pub(super) notify_url: Option<String>,
     pub(super) notify_count: u32,
     pub(super) notify_over: Duration,
@@ -71,6 +73,7 @@ impl Settings {
                 .or_else(|| get("HOSTNAME"))
                 .or_else(hostname)
                 .unwrap_or_default(),
+            call_url: get("CALL_URL").filter(|url| !url.is_empty()),
             notify_url: get("NOTIFY_URL").filter(|url| !url.is_empty()),
             notify_count,
             notify_over: read.duration("NOTIFY_OVER")?.unwrap_or_default(),
