@@ -162,6 +162,30 @@ fn a_disruption_that_nobody_agreed_to_is_not_begun() {
 }
 
 #[test]
+fn a_request_that_changes_something_needs_the_consent_that_a_disruption_needs() {
+    let practice = Practice::start();
+    let scenario = practice.scenario("[{wait: 1s}]", NO_EXPOSURE);
+    let text = std::fs::read_to_string(&scenario).unwrap();
+    let text = text.replace("path: /,", "path: /orders, method: POST,");
+    std::fs::write(&scenario, text).unwrap();
+    let mut command = practice.command(&scenario);
+    let text = ended(&command.stdin(Stdio::null()).output().unwrap(), 64);
+    let told = "send POST requests of class `fast` to `/orders`";
+    assert!(text.contains(told), "{text}");
+    assert!(text.contains("hint: agree with `--yes`"), "{text}");
+    assert_eq!(practice.heard(), Vec::<String>::new(), "{text}");
+    assert!(!practice.run_directory().exists(), "{text}");
+    let output = practice.command(&scenario).arg("--yes").output();
+    let text = shown(&output.unwrap());
+    assert!(phases(&practice).contains(&"finished".to_owned()), "{text}");
+    let heard = practice.heard();
+    let orders = heard
+        .iter()
+        .filter(|line| **line == "POST /orders HTTP/1.1");
+    assert!(orders.count() > 100, "50 a second for five seconds: {text}");
+}
+
+#[test]
 fn a_scenario_with_faults_tells_all_of_them_at_once() {
     let practice = Practice::start();
     let scenario = practice.scenario("[{rollingRestrt: {}}]", "  gates: {maxFaild: 0}");

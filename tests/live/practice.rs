@@ -12,7 +12,7 @@ use lastwatch::task::Scope;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -71,6 +71,8 @@ pub(crate) struct Practice {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) token: String,
     app: u16,
+    /// The first lines of the requests that the app got.
+    heard: Arc<Mutex<Vec<String>>>,
     hanging: watch::Sender<bool>,
     server: String,
     stop: CancellationToken,
@@ -124,7 +126,8 @@ impl Practice {
         let app = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = app.local_addr().unwrap().port();
         let (hanging, hang) = watch::channel(false);
-        runtime.spawn(serve(app, hang));
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        runtime.spawn(serve(app, hang, Arc::clone(&heard)));
         let token = api.issue_token(User::admin());
         let practice = Self {
             api,
@@ -133,6 +136,7 @@ impl Practice {
             folder: tempfile::tempdir().unwrap(),
             token,
             app: port,
+            heard,
             hanging,
             server: address,
             stop,
@@ -217,6 +221,11 @@ impl Practice {
         self.store
             .get("deployments", Some(NAMESPACE), "demo")
             .unwrap()
+    }
+
+    /// The first lines of the requests that the app got.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
     }
 
     /// Lets the app answer nobody for a while.
@@ -412,9 +421,13 @@ fn owner(kind: &str, object: &Value) -> Value {
 }
 
 /// Answers every request with 200, unless it is to hang, and keeps connections.
-async fn serve(listener: TcpListener, hanging: watch::Receiver<bool>) {
+async fn serve(
+    listener: TcpListener,
+    hanging: watch::Receiver<bool>,
+    heard: Arc<Mutex<Vec<String>>>,
+) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        let mut hanging = hanging.clone();
+        let (mut hanging, heard) = (hanging.clone(), Arc::clone(&heard));
         tokio::spawn(async move {
             let mut head = Vec::new();
             let mut chunk = [0; 1024];
@@ -424,6 +437,9 @@ async fn serve(listener: TcpListener, hanging: watch::Receiver<bool>) {
                     let close = head
                         .windows(17)
                         .any(|part| part.eq_ignore_ascii_case(b"connection: close"));
+                    let text = String::from_utf8_lossy(&head);
+                    let first = text.lines().next().unwrap_or_default().to_owned();
+                    heard.lock().unwrap().push(first);
                     head.clear();
                     if hanging.wait_for(|hanging| !hanging).await.is_err() {
                         return;
