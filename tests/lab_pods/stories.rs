@@ -158,15 +158,18 @@ impl Stories {
         self.of_deleted_pods().iter().map(order).collect()
     }
 
-    /// In what these stories are unlike the recorded ones: the order of the changes, and the
-    /// medians of their spacing.
-    pub(super) fn unlike(&self, recorded: &Self) -> Vec<String> {
-        let orders = recorded.orders();
-        let others = self.orders();
+    /// Orders of the changes that were not recorded.
+    pub(super) fn ordered_unlike(&self, recorded: &Self) -> Vec<String> {
+        let (orders, others) = (recorded.orders(), self.orders());
         let others = others.difference(&orders);
-        let mut faults: Vec<_> = others
+        others
             .map(|order| format!("in the order {order:?}, recorded {orders:?}"))
-            .collect();
+            .collect()
+    }
+
+    /// In what the medians of the spacing are unlike the recorded ones.
+    pub(super) fn spaced_unlike(&self, recorded: &Self) -> Vec<String> {
+        let mut faults = Vec::new();
         for (own, theirs, spans) in [
             (self.of_new_pods(), recorded.of_new_pods(), BEGINNING),
             (self.of_deleted_pods(), recorded.of_deleted_pods(), ENDING),
