@@ -89,13 +89,11 @@ fn exposed(scene: &Scene<'_>, window: Interval) -> u64 {
     count.floor() as u64
 }
 
-/// The exit code of the last ended instance of each container.
+/// The exit code of the last instance of each container that ended in the run: an init container that
+/// was over long before says nothing of the pod's end.
 fn exit_codes(pod: &Pod) -> BTreeMap<String, i32> {
-    pod.life
-        .ends
-        .iter()
-        .map(|end| (end.container.clone(), end.code))
-        .collect()
+    let ends = pod.life.ends.iter().filter(|end| !end.before_run);
+    ends.map(|end| (end.container.clone(), end.code)).collect()
 }
 
 /// A line of a log as evidence names it.
