@@ -44,16 +44,18 @@ pub fn attribute(timeline: &Timeline) -> Findings {
         })
         .collect();
     let (pods, outbound) = pods::find(&scene);
-    let (masked, masked_hint) = masking::of(&scene);
+    let masking = masking::of(&scene);
     let matches = log_matches(&scene);
     Findings {
         failures,
         pods,
         clocks,
         outbound,
-        masked: masked.map(|masked| masked.after),
-        masked_unsure: masked.map_or(0, |masked| masked.unsure),
-        masked_hint,
+        masked: masking.masked.map(|masked| masked.after),
+        masked_unsure: masking.masked.map_or(0, |masked| masked.unsure),
+        masked_at_least: masking.at_least,
+        doubled: masking.doubled,
+        masked_hint: masking.hint,
         log_matches: matches.after,
         log_matches_unsure: matches.unsure,
     }

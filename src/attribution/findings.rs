@@ -21,6 +21,13 @@ pub struct Findings {
     /// Such requests of which no clock says whether they came before the disruption.
     #[serde(default)]
     pub masked_unsure: u64,
+    /// As many were seen to be saved since then, whether or not all would have been.
+    #[serde(default)]
+    pub masked_at_least: u64,
+    /// Successful requests since then that reached the apps of two pods: what they change was done
+    /// twice.
+    #[serde(default)]
+    pub doubled: u64,
     /// Where masking was not measured: the setting that would show it.
     pub masked_hint: Option<String>,
     /// Log lines since the disruption began that match the scenario's patterns.

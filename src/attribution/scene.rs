@@ -27,7 +27,7 @@ pub(super) use instants::{Crash, End, How, Reaction};
 pub(super) use intermediaries::{Intermediary, Outage};
 pub(super) use loose::Loose;
 pub(super) use pod::{Pod, SAME};
-pub(super) use proxy_log::{Access, ProxyLogs};
+pub(super) use proxy_log::{Access, ProxyLogs, Sighting};
 pub(super) use routes::Routes;
 pub(super) use since::Counted;
 pub(super) use span::{nearness, overlap};

@@ -5,6 +5,7 @@ mod controls;
 mod holes;
 mod lines;
 mod loose;
+mod masking;
 mod meshed;
 mod new_pods;
 mod probed;

@@ -39,6 +39,8 @@ impl Report {
             pods: findings.pods,
             outbound: findings.outbound,
             masked: findings.masked,
+            masked_at_least: findings.masked_at_least,
+            doubled: findings.doubled,
             masked_hint: findings.masked_hint,
             blindness: blindness(timeline),
             clocks: findings.clocks,

@@ -44,6 +44,12 @@ pub struct Report {
     pub outbound: OutboundSummary,
     /// Requests that only a proxy's retry saved; `null`: not measured.
     pub masked: Option<u64>,
+    /// As many were seen to be saved.
+    #[serde(default)]
+    pub masked_at_least: u64,
+    /// Successful requests that reached the apps of two pods.
+    #[serde(default)]
+    pub doubled: u64,
     /// The setting that would show masked failures.
     pub masked_hint: Option<String>,
     /// What was not seen.

@@ -286,8 +286,32 @@ fn write_sight(out: &mut String, report: &Report) -> std::fmt::Result {
         };
         writeln!(out, "blind     {}: {span} ({})", blind.what, blind.reason)?;
     }
-    if let Some(hint) = &report.masked_hint {
-        writeln!(out, "masked    not measured: {hint}")?;
+    write_masked(out, report)
+}
+
+/// What retries hid, and what they did twice.
+fn write_masked(out: &mut String, report: &Report) -> std::fmt::Result {
+    let seen = report.masked_at_least;
+    match (report.masked, &report.masked_hint) {
+        (Some(masked), _) => writeln!(
+            out,
+            "masked    {} saved by a proxy's retry",
+            plural(masked, "request")
+        )?,
+        (None, Some(hint)) if seen > 0 => writeln!(
+            out,
+            "masked    at least {} saved by a proxy's retry; not all are seen: {hint}",
+            plural(seen, "request")
+        )?,
+        (None, Some(hint)) => writeln!(out, "masked    not measured: {hint}")?,
+        (None, None) => {}
+    }
+    if report.doubled > 0 {
+        writeln!(
+            out,
+            "doubled   {} reached the apps of two pods",
+            plural(report.doubled, "request")
+        )?;
     }
     Ok(())
 }

@@ -321,6 +321,38 @@ fn a_harness_that_was_too_slow_advises_nothing_and_says_so() {
 }
 
 #[test]
+fn the_terminal_tells_what_retries_hid_as_far_as_it_is_known() {
+    let hint = || Some("set it up".to_owned());
+    for (masked, at_least, hint, told) in [
+        (
+            Some(3),
+            3,
+            None,
+            "masked    3 requests saved by a proxy's retry\n",
+        ),
+        (
+            None,
+            1,
+            hint(),
+            "masked    at least 1 request saved by a proxy's retry; not all are seen: set it up\n",
+        ),
+        (None, 0, hint(), "masked    not measured: set it up\n"),
+    ] {
+        let report = Report {
+            masked,
+            masked_at_least: at_least,
+            masked_hint: hint,
+            doubled: 2,
+            ..pass()
+        };
+        let text = terminal(&report);
+        assert!(text.contains(told), "{told}: {text}");
+        let doubled = "doubled   2 requests reached the apps of two pods\n";
+        assert!(text.contains(doubled), "{text}");
+    }
+}
+
+#[test]
 fn a_format_that_is_not_known_names_those_that_are() {
     let error = "html5".parse::<Format>().expect_err("not a format");
     assert_eq!(

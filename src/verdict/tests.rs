@@ -1,4 +1,5 @@
 mod control;
+mod masked;
 mod unseen;
 
 use super::*;

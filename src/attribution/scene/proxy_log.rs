@@ -4,10 +4,13 @@
 //! that tracing alters left out, facts 4.7); of the others, when an app first and last answered
 //! through its proxy. Agent lines give the instants of the proxy's own end.
 
+mod attempts;
+
 use crate::evidence::{
     Clock, Constraint, ContainerLog, FailedRequest, PodLife, RunOffset, Timeline, WATCH_LATENCY,
 };
 use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
+pub(in crate::attribution) use attempts::{Attempts, Sighting};
 use std::collections::{HashMap, HashSet};
 
 /// An access line of a failed request.
@@ -71,11 +74,8 @@ pub(in crate::attribution) struct ProxyLogs {
     pub(super) orphans: Vec<Access>,
     /// Peers of connections that a pod's proxy refused by its configuration, before any request.
     pub(in crate::attribution) unwanted: HashSet<String>,
-    /// Successful requests that a proxy had to try more than once, where lines count attempts: the
-    /// index of the log and the start.
-    pub(in crate::attribution) masked: Option<Vec<(usize, Option<i64>)>>,
-    /// Ids that reached the app of a second pod, in the same way.
-    pub(in crate::attribution) doubled: Vec<(usize, Option<i64>)>,
+    /// What they tell of attempts.
+    pub(in crate::attribution) attempts: Attempts,
 }
 
 /// A request id without the character that tracing alters.
@@ -95,12 +95,12 @@ impl ProxyLogs {
             .collect();
         let format = format.and_then(|format| TextFormat::new(format).ok());
         let mut logs = Self::default();
-        let mut reached: HashMap<u64, usize> = HashMap::new();
         for (number, log) in timeline.logs.iter().enumerate() {
             if is_proxy(log) {
-                logs.read(log, &failed, format.clone(), number, &mut reached);
+                logs.read(log, &failed, format.clone(), number);
             }
         }
+        logs.attempts.leave_out(&failed);
         logs
     }
 
@@ -110,7 +110,6 @@ impl ProxyLogs {
         failed: &HashSet<String>,
         format: Option<TextFormat>,
         number: usize,
-        reached: &mut HashMap<u64, usize>,
     ) {
         let mut reader = Reader::new(format);
         let mut life = ProxyLife::default();
@@ -119,7 +118,7 @@ impl ProxyLogs {
                 IstioLine::Access(access) => {
                     life.access_seen = true;
                     self.access(log, index, &access, failed, &mut life);
-                    self.count(&access, number, reached);
+                    self.attempts.count(&log.pod, number, &access);
                 }
                 IstioLine::Agent(line) => {
                     life.agent_seen = true;
@@ -199,29 +198,6 @@ impl ProxyLogs {
         match id.filter(|_| owned) {
             Some(id) => self.lines.entry(id).or_default().push(access),
             None => self.orphans.push(access),
-        }
-    }
-
-    fn count(&mut self, line: &AccessLine<'_>, number: usize, reached: &mut HashMap<u64, usize>) {
-        if let Some(attempts) = line.attempts {
-            let masked = self.masked.get_or_insert_default();
-            if attempts > 1 && line.response_code.is_some_and(|code| code < 500) {
-                masked.push((number, line.start));
-            }
-        }
-        if !line.is_inbound() || line.upstream_service_time_ms.is_none() {
-            return;
-        }
-        let Some(id) = line.id() else {
-            return;
-        };
-        let hash = hash(&masked(id));
-        match reached.get(&hash) {
-            Some(other) if *other != number => self.doubled.push((number, line.start)),
-            Some(_) => {}
-            None => {
-                reached.insert(hash, number);
-            }
         }
     }
 
@@ -314,13 +290,6 @@ pub(super) fn started_within(
 
 /// By how much Envoy floors a start.
 const MILLISECOND: i64 = 1_000_000;
-
-fn hash(text: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
-}
 
 fn is_proxy(log: &ContainerLog) -> bool {
     crate::evidence::SIDECAR_NAMES.contains(&log.container.as_str())

@@ -45,7 +45,7 @@ pub(super) struct Stage {
     pub(super) plan: Value,
 }
 
-fn fine_stamp(at: i64, digits: usize) -> String {
+pub(super) fn fine_stamp(at: i64, digits: usize) -> String {
     let fraction = format!("{:09}", at.rem_euclid(SECOND));
     let whole = stamp(at - at.rem_euclid(SECOND));
     format!("{}.{}Z", whole.trim_end_matches('Z'), &fraction[..digits])
