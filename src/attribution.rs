@@ -20,7 +20,7 @@ mod tell;
 pub use cause::{Cause, Modifier};
 pub use findings::{
     Attribution, ClockBound, Confidence, Evidence, Findings, Hop, Missing, OutboundSummary,
-    PodFinding, RunnerUp, SidecarKind, Stance,
+    PodFinding, RunnerUp, SidecarDrain, SidecarKind, Stance,
 };
 
 use crate::evidence::Timeline;

@@ -7,6 +7,7 @@
 
 mod budgets;
 mod clocks;
+mod drain;
 mod endpoints;
 mod event;
 mod object;
@@ -22,6 +23,7 @@ pub use budgets::Budgets;
 pub use clocks::{
     Bound, ClockOffsets, Constraint, OffsetBound, STAMP_WIDTH, WATCH_LATENCY, object_constraints,
 };
+pub use drain::{DrainSettings, go_duration};
 pub use endpoints::{EndpointChange, EndpointHistory, EndpointState};
 pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,

@@ -165,6 +165,10 @@ pub struct PodFinding {
     pub outbound_failures: Option<u64>,
     /// Seconds by which the sidecar ended before the app; negative: after it.
     pub sidecar_lead_s: Option<f64>,
+    /// How its classic sidecar waited after it was told to stop, and how long the app would have
+    /// needed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<SidecarDrain>,
     /// Milliseconds from the last instant at which it could be sent something to the one at which
     /// it stopped accepting, at worst; negative is where requests die.
     pub margin_ms: Option<i64>,
@@ -178,6 +182,22 @@ pub struct PodFinding {
     pub sidecar: Option<SidecarKind>,
     /// Evidence about this pod that was not seen. A gate that needs it is inconclusive.
     pub missing: Vec<Missing>,
+}
+
+/// How a classic sidecar of a deleted pod waits before it leaves (facts 3.3).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SidecarDrain {
+    /// `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`: it leaves when nobody is connected, and ignores
+    /// `terminationDrainDuration`.
+    pub until_idle: bool,
+    /// Seconds that it waits, or with `until_idle` waits at least; `null`: not seen.
+    pub period_s: Option<f64>,
+    /// Seconds from the moment it was told to stop to the app's end.
+    pub needed_s: f64,
+    /// Seconds from the deletion to that moment: its own preStop hook.
+    pub prestop_s: f64,
+    /// The pod's grace period in seconds.
+    pub grace_s: f64,
 }
 
 /// How a sidecar is run.

@@ -41,6 +41,7 @@ pub(super) fn find(scene: &Scene<'_>) -> (Vec<PodFinding>, OutboundSummary) {
             hazards,
             outbound_failures: lost.map(|lost| lost.lost),
             sidecar_lead_s: lead.map(|lead| lead.seconds()),
+            drain: lead.and_then(|lead| sidecar::drain(pod, lead)),
             margin_ms: margin::of(scene, pod),
             window,
             exposed: window.map_or(0, |window| exposed(scene, window)),

@@ -198,6 +198,14 @@ impl<'a> Scene<'a> {
         self.latest_seen(indices, at)
     }
 
+    /// A line of the agent of a pod's proxy, as evidence names it.
+    pub(super) fn agent_line(&self, pod: &Pod, line: Option<usize>) -> Option<String> {
+        let proxy = &pod.life.sidecar()?.name;
+        let log = self.timeline.log(&pod.life.name, proxy)?;
+        let text = &log.lines.get(line?)?.text;
+        Some(format!("{}/{proxy}: {text}", pod.life.name))
+    }
+
     /// The last instant of the record.
     pub(super) fn last(&self) -> RunOffset {
         self.timeline

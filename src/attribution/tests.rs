@@ -2,6 +2,7 @@
 
 mod circumstances;
 mod controls;
+mod drain;
 mod holes;
 mod lines;
 mod loose;

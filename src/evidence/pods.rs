@@ -5,6 +5,7 @@
 //! made it); arrivals are instants of the harness's clock. A watch that was blind leaves holes,
 //! which [`PodLife::unseen`] names.
 
+use super::drain::{self, DrainSettings};
 use super::event::{Change, EventKind, Resource};
 use super::object::{containers, controller, epoch, labels, list, text};
 use super::stamp::{Interval, RunOffset};
@@ -43,6 +44,13 @@ pub struct ContainerSpec {
     pub readiness_probe: bool,
     /// It declares a port.
     pub serves: bool,
+}
+
+impl ContainerSpec {
+    /// It is the mesh's proxy.
+    pub(super) fn is_sidecar(&self) -> bool {
+        matches!(self.role, Role::ClassicSidecar | Role::NativeSidecar)
+    }
 }
 
 /// One end of one container.
@@ -111,6 +119,8 @@ pub struct PodLife {
     pub template_hash: Option<String>,
     /// Its containers.
     pub containers: Vec<ContainerSpec>,
+    /// For how long its sidecar is told to stay.
+    pub drain: DrainSettings,
     /// `terminationGracePeriodSeconds` of its spec, nanoseconds.
     pub spec_grace: i64,
     /// `creationTimestamp`, epoch nanoseconds by the apiserver's clock, floored to a second.
@@ -191,9 +201,7 @@ impl PodLife {
 
     /// The mesh's proxy.
     pub fn sidecar(&self) -> Option<&ContainerSpec> {
-        self.containers
-            .iter()
-            .find(|spec| matches!(spec.role, Role::ClassicSidecar | Role::NativeSidecar))
+        self.containers.iter().find(|spec| spec.is_sidecar())
     }
 
     /// The last end of a container that was seen in this run.
@@ -306,7 +314,11 @@ impl Lives {
 }
 
 fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife {
+    let containers = containers(object);
+    let proxy = containers.iter().find(|spec| spec.is_sidecar());
+    let drain = proxy.map(|proxy| drain::settings(object, proxy));
     PodLife {
+        drain: drain.unwrap_or_default(),
         uid: uid.to_owned(),
         name: text(object, "/metadata/name").unwrap_or(uid).to_owned(),
         namespace: text(object, "/metadata/namespace")
@@ -317,7 +329,7 @@ fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife 
         controller: controller(object).map(|(kind, name)| (kind.to_owned(), name.to_owned())),
         labels: labels(object),
         template_hash: text(object, "/metadata/labels/pod-template-hash").map(str::to_owned),
-        containers: containers(object),
+        containers,
         spec_grace: object
             .pointer("/spec/terminationGracePeriodSeconds")
             .and_then(Value::as_i64)

@@ -1,9 +1,12 @@
 //! What should be changed in the manifest, with the figures of this run (facts 5.5)?
 
+mod sidecar;
+
 use super::model::FailureEntry;
 use super::words::LOCAL_LIMIT;
-use crate::attribution::{Cause, PodFinding, SidecarKind};
+use crate::attribution::{Cause, PodFinding};
 use serde::{Deserialize, Serialize};
+use sidecar::sidecar;
 use std::collections::BTreeSet;
 
 /// One change.
@@ -161,36 +164,16 @@ fn propagation<'a>(
         "traffic still came {late:.1} s after a deletion: let the app serve on for {seconds} s before \
          it gets SIGTERM, and keep `terminationGracePeriodSeconds` above that + the longest request + 5"
     );
-    let classic = pods
-        .iter()
-        .any(|pod| pod.sidecar == Some(SidecarKind::Classic));
-    if classic {
-        text.push_str("; the sidecar must stay at least as long (`terminationDrainDuration`)");
+    if let Some(setting) = sidecar::setting(pods) {
+        text.push_str(&format!(
+            "; the sidecar must stay at least as long (`{setting}`)"
+        ));
     }
     Advice {
         cures: Cause::EndpointPropagation.id().to_owned(),
         text,
         manifest: Some(format!(
             "lifecycle:\n  preStop:\n    sleep: {{seconds: {seconds}}}"
-        )),
-    }
-}
-
-fn sidecar(pods: &[PodFinding]) -> Advice {
-    let lead = pods
-        .iter()
-        .filter_map(|pod| pod.sidecar_lead_s)
-        .fold(0.0, f64::max);
-    Advice {
-        cures: Cause::SidecarExitedFirst.id().to_owned(),
-        text: format!(
-            "the sidecar ended up to {lead:.1} s before the app; let it stay longer than preStop and \
-             cleanup together: `terminationDrainDuration`, or `EXIT_ON_ZERO_ACTIVE_CONNECTIONS` together \
-             with `MINIMUM_DRAIN_DURATION` (alone it leaves as soon as nobody is connected), or a native sidecar"
-        ),
-        manifest: Some(format!(
-            "annotations:\n  proxy.istio.io/config: |\n    terminationDrainDuration: {}s",
-            (5.0 + lead + ALLOWANCE_S).ceil()
         )),
     }
 }

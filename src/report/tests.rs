@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::{
     Attribution, Cause, ClockBound, Confidence, Evidence, Findings, Hop, PodFinding, RunnerUp,
-    SidecarKind, Stance,
+    SidecarDrain, SidecarKind, Stance,
 };
 use crate::evidence::{
     Change, ClientInfo, Clock, Connection, ConnectionKind, ContainerLog, ErrorClass, Event,
@@ -233,6 +233,12 @@ fn lost_calls() -> Report {
     pod.outbound_failures = Some(17);
     pod.sidecar = Some(SidecarKind::Classic);
     pod.sidecar_lead_s = Some(7.0);
+    pod.drain = Some(SidecarDrain {
+        period_s: Some(5.0),
+        needed_s: 12.1,
+        grace_s: 30.0,
+        ..SidecarDrain::default()
+    });
     pod.hazards = vec!["sidecar-exited-first".to_owned()];
     report(&timeline(vec![]), findings)
 }

@@ -37,7 +37,9 @@ pub(super) fn of(
     if let Some(lead) = lead.filter(|lead| pod.deleted.is_some() && lead.surely_first(LEAD)) {
         found.push("sidecar-exited-first".to_owned());
         let text = format!("the proxy ended {:.2} s before the app", lead.seconds());
-        evidence.push(shows(pod.proxy_end.map(|end| end.at), text, events_of(pod)));
+        let mut shown = shows(pod.proxy_end.map(|end| end.at), text, events_of(pod));
+        shown.line = scene.agent_line(pod, pod.proxy.last_word());
+        evidence.push(shown);
     }
     if never_ended(pod, ended) {
         found.push("sidecar-never-ended".to_owned());

@@ -233,7 +233,7 @@ impl Pod {
             && let Some(aborted) = self
                 .proxy
                 .aborted
-                .and_then(|at| self.place(offsets, at, MOMENTS))
+                .and_then(|word| self.place(offsets, word.at, MOMENTS))
         {
             at = at.intersect(aborted).unwrap_or(at);
         }

@@ -4,7 +4,10 @@
 //! that tracing alters left out, facts 4.7); of the others, when an app first and last answered
 //! through its proxy. Agent lines give the instants of the proxy's own end.
 
+mod agent;
 mod attempts;
+
+pub(in crate::attribution) use agent::{Wait, Word};
 
 use crate::evidence::{
     Clock, Constraint, ContainerLog, FailedRequest, PodLife, RunOffset, Timeline, WATCH_LATENCY,
@@ -56,11 +59,22 @@ pub(in crate::attribution) struct ProxyLife {
     /// Lines of the access log were seen.
     pub(in crate::attribution) access_seen: bool,
     /// It was told to drain or to stop.
-    pub(in crate::attribution) told: Option<i64>,
+    pub(in crate::attribution) told: Option<Word>,
+    /// How it waits before it ends Envoy.
+    pub(in crate::attribution) wait: Option<Wait>,
     /// The agent ends Envoy, or saw it end.
-    pub(in crate::attribution) aborted: Option<i64>,
+    pub(in crate::attribution) aborted: Option<Word>,
     /// Starts of the requests that the app answered through it, first and last.
     pub(in crate::attribution) served: Option<(i64, i64)>,
+}
+
+impl ProxyLife {
+    /// The index of the line that tells of its end; of one that was killed before it could say so,
+    /// how it was going to wait.
+    pub(in crate::attribution) fn last_word(&self) -> Option<usize> {
+        let aborted = self.aborted.map(|word| word.line);
+        aborted.or_else(|| self.wait.map(|wait| wait.line))
+    }
 }
 
 /// All proxies of a run.
@@ -122,11 +136,11 @@ impl ProxyLogs {
                 }
                 IstioLine::Agent(line) => {
                     life.agent_seen = true;
-                    agent(&mut life, line.kind, line.at.or(entry.stamp));
+                    agent::read(&mut life, index, &line, entry.stamp);
                 }
                 IstioLine::Envoy(line) => {
                     if line.kind == AgentKind::SigtermReceived {
-                        agent(&mut life, line.kind, line.at.or(entry.stamp));
+                        agent::read(&mut life, index, &line, entry.stamp);
                     }
                 }
                 IstioLine::Other => {}
@@ -239,7 +253,7 @@ pub(super) fn constraints(
             let method = "an agent's last words against the arrival of its end";
             found.push(Constraint::stamped_before(
                 clock(),
-                aborted,
+                aborted.at,
                 wall(end.seen),
                 method,
             ));
@@ -252,7 +266,7 @@ pub(super) fn constraints(
             let known = wall(deletion.seen) - WATCH_LATENCY;
             found.push(Constraint::stamped_after(
                 clock(),
-                told,
+                told.at,
                 0,
                 known,
                 true,
@@ -293,24 +307,6 @@ const MILLISECOND: i64 = 1_000_000;
 
 fn is_proxy(log: &ContainerLog) -> bool {
     crate::evidence::SIDECAR_NAMES.contains(&log.container.as_str())
-}
-
-fn agent(life: &mut ProxyLife, kind: AgentKind, at: Option<i64>) {
-    match kind {
-        // A restarted proxy begins anew.
-        AgentKind::Start if life.aborted.is_some() => {
-            life.told = None;
-            life.aborted = None;
-        }
-        AgentKind::SigtermReceived
-        | AgentKind::DrainStart
-        | AgentKind::DrainEndpoint
-        | AgentKind::Quitquitquit => life.told = life.told.or(at),
-        AgentKind::EnvoyAborted | AgentKind::EnvoyExited | AgentKind::AgentTerminated => {
-            life.aborted = life.aborted.or(at);
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]
