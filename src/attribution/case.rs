@@ -26,7 +26,7 @@ pub(super) struct Case<'a> {
     pub(super) among: Option<Vec<usize>>,
     /// Its lines were joined without its id, and others fit as well: it proves nothing.
     pub(super) doubtful: bool,
-    /// The client's proxy had a connection to the pod that it names when the client gave up.
+    /// A proxy had a connection to the pod that it names when its patience or the client's ended.
     pub(super) connected: Option<bool>,
     /// A proxy had tried before, and said so.
     pub(super) retried: bool,
@@ -141,6 +141,12 @@ impl<'a> Case<'a> {
     /// Something points at the pod, or at few of them.
     pub(super) fn pointed(&self) -> bool {
         self.pod.is_some() || self.among.is_some()
+    }
+
+    /// An answer of this pod was awaited, on a connection to it, when a proxy's patience ended.
+    pub(super) fn awaited(&self, index: usize) -> bool {
+        let known = self.pod.as_ref().is_some_and(|known| known.pod == index);
+        self.shape == Shape::ProxyTimeout && self.connected == Some(true) && known
     }
 
     /// When the request went out.

@@ -145,6 +145,10 @@ fn from_client(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
         case.shape = shape;
         case.pod = match shape {
             Shape::Link(_) => known,
+            Shape::ProxyTimeout => {
+                case.connected = chosen.is_some().then_some(connected);
+                known.filter(|known| !connected || scene.pods[known.pod].over_by(at))
+            }
             _ => None,
         };
     }
@@ -160,8 +164,14 @@ fn from_server(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
         // The last attempt went to another pod.
         return;
     }
-    if line.code.is_some_and(|code| code < 500) && !line.has("DC") && line.code != Some(0) {
+    let gave_up = line.has("DC") || line.code == Some(0);
+    if line.code.is_some_and(|code| code < 500) && !gave_up {
         // Answered well: what failed is nearer to the client.
+        return;
+    }
+    let patience = matches!(case.shape, Shape::NoAnswer | Shape::ProxyTimeout);
+    if gave_up && patience && !scene.pods[pod].over_by(case.end) {
+        // The patience ended while this one lived: an earlier attempt may have eaten it.
         return;
     }
     case.pod = Some(Known {
@@ -169,11 +179,15 @@ fn from_server(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
         by: "the server's proxy logged the request",
         line: quote(scene, line),
     });
-    if line.has("DC") || line.code == Some(0) {
+    if gave_up {
         return;
     }
     if let Some(shape) = local_reply(line, Hop::ServerSidecar) {
         case.shape = shape;
+        if shape == Shape::ProxyTimeout {
+            // Its own hop was there, whatever the client's proxy had.
+            case.connected = Some(true);
+        }
     } else if line.answered {
         case.shape = Shape::AppReply(line.code.unwrap_or_default());
     }

@@ -255,7 +255,7 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
         Because::OwnError => "the pod that answered was not being deleted".to_owned(),
         Because::GaveUp => "nothing shows that the time was lost on a pod that was going".to_owned(),
         Because::HungAttempt => {
-            "a pod was gone while a proxy could still try it; its connect timeout outlasts the client's patience".to_owned()
+            "a pod was gone while a proxy could still try it; its connect timeout outlasts the patience".to_owned()
         }
         Because::IdleTimeout => format!(
             "no pod was being deleted while the connection was idle for {}; its peer closes idle connections by itself",

@@ -10,6 +10,7 @@ mod masking;
 mod meshed;
 mod new_pods;
 mod probed;
+mod proxy_timeouts;
 mod stage;
 mod without_mesh;
 

@@ -8,8 +8,9 @@ use crate::attribution::case::Shape;
 
 pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
     match case.shape {
-        Shape::NoAnswer => {
-            let hop = if case.meshed { Hop::Unknown } else { Hop::App };
+        Shape::NoAnswer | Shape::ProxyTimeout => {
+            let unknown = case.meshed && case.shape == Shape::NoAnswer;
+            let hop = if unknown { Hop::Unknown } else { Hop::App };
             found.push(Hypothesis::new(
                 Cause::ClientSide,
                 None,
@@ -22,15 +23,6 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
                     Hypothesis::new(Cause::ClientSide, None, hop, 4.0, Because::AsBaseline);
                 found.push(proposal);
             }
-        }
-        Shape::ProxyTimeout => {
-            found.push(Hypothesis::new(
-                Cause::ClientSide,
-                None,
-                Hop::App,
-                0.3,
-                Because::GaveUp,
-            ));
         }
         Shape::Other => {
             found.push(Hypothesis::new(

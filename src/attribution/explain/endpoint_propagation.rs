@@ -28,8 +28,11 @@ pub(super) fn explain(
     found: &mut Vec<Hypothesis>,
 ) {
     let Shape::Link(link) = case.shape else {
-        if case.shape == Shape::NoAnswer && case.meshed {
-            hung(scene, case, index, pod, found);
+        match case.shape {
+            Shape::NoAnswer if case.meshed => hung(scene, case, index, pod, found),
+            Shape::ProxyTimeout if case.awaited(index) => sent_to_the_gone(case, index, pod, found),
+            Shape::ProxyTimeout => hung(scene, case, index, pod, found),
+            _ => {}
         }
         return;
     };
@@ -251,6 +254,39 @@ fn relayed(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
     usual * overlap(stopped, before) * reaches(case.span(), over)
 }
 
+/// For how long an attempt hangs at least. A client's patience is long; a proxy's may be short, and
+/// where its line says that it never connected, all of it was spent in the connect. A proxy's
+/// connect timeout is 10 s.
+fn hangs_for(case: &Case<'_>) -> i64 {
+    match (case.shape, case.connected) {
+        (Shape::ProxyTimeout, Some(false)) => 0,
+        (Shape::ProxyTimeout, _) => 900_000_000,
+        _ => 3_000_000_000,
+    }
+}
+
+/// A proxy waited on a kept connection to a pod that was gone before the request was sent, and
+/// nobody was there to end the connection.
+fn sent_to_the_gone(case: &Case<'_>, index: usize, pod: &Pod, found: &mut Vec<Hypothesis>) {
+    let Some(app) = pod.app_end.filter(|_| pod.deleted.is_some()) else {
+        return;
+    };
+    let before = Interval {
+        lo: RunOffset(i64::MIN),
+        hi: case.sent(),
+    };
+    // Rare: a process that ends takes its connections with it, where packets still arrive.
+    let weight = 0.8 * overlap(app.at, before);
+    let proposal = Hypothesis::new(
+        Cause::EndpointPropagation,
+        Some(index),
+        Hop::Pod,
+        weight,
+        Because::PodGone,
+    );
+    found.push(proposal.tight(app.at.hi <= case.sent()));
+}
+
 /// Behind the client's own proxy an attempt hangs on an address that is gone, until the client's
 /// patience ends (facts 9.13). The pod is named only where the proxy's line names it: it lacks an
 /// address of its own because it never connected. An attempt that did connect, late, is innocent.
@@ -265,9 +301,10 @@ fn hung(
         return;
     };
     let ended = pod.app_end.map_or(deleted.lo, |end| end.at.lo);
-    // The attempt hangs from its start; a proxy's connect timeout is 10 s.
-    let long = case.end.0 - case.sent().0 >= 3_000_000_000;
-    if !long || ended > case.end || still_routed(scene, case, candidate, pod) <= 0.1 {
+    if case.end.0 - case.sent().0 < hangs_for(case)
+        || ended > case.end
+        || still_routed(scene, case, candidate, pod) <= 0.1
+    {
         return;
     }
     let weight = match case.connected {

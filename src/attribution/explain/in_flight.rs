@@ -16,10 +16,13 @@ pub(super) fn explain(
     pod: &Pod,
     found: &mut Vec<Hypothesis>,
 ) {
-    let Shape::Link(link) = case.shape else {
+    let Some(app) = pod.app_end else {
         return;
     };
-    let Some(app) = pod.app_end else {
+    let Shape::Link(link) = case.shape else {
+        if case.awaited(index) {
+            unanswered(case, index, pod, app, found);
+        }
         return;
     };
     if link.kind != LinkKind::Cut {
@@ -51,6 +54,24 @@ pub(super) fn explain(
         pod,
         app,
         link.hop,
+        weight,
+        Because::AppEnded,
+        found,
+    );
+}
+
+/// A proxy waited for an answer of this app, and the app had ended meanwhile, before its own proxy.
+fn unanswered(case: &Case<'_>, index: usize, pod: &Pod, app: End, found: &mut Vec<Hypothesis>) {
+    if pod.proxy_end.is_some_and(|proxy| proxy.at.hi < app.at.lo) {
+        return;
+    }
+    let weight = 2.0 * overlap(app.at, case.span());
+    propose(
+        case,
+        index,
+        pod,
+        app,
+        Hop::Pod,
         weight,
         Because::AppEnded,
         found,

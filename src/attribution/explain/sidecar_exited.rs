@@ -17,6 +17,9 @@ pub(super) fn explain(
     found: &mut Vec<Hypothesis>,
 ) {
     let Shape::Link(link) = case.shape else {
+        if case.awaited(index) {
+            unanswered(case, index, pod, found);
+        }
         return;
     };
     let (Some(proxy), Some(_)) = (pod.proxy_end, pod.sidecar) else {
@@ -59,6 +62,25 @@ pub(super) fn explain(
             .tight(tight),
         );
     }
+}
+
+/// A proxy waited for an answer of this pod, and the pod's own proxy had ended meanwhile, its app
+/// being alive.
+fn unanswered(case: &Case<'_>, index: usize, pod: &Pod, found: &mut Vec<Hypothesis>) {
+    let Some(proxy) = pod.proxy_end.filter(|proxy| proxy.how != How::Killed) else {
+        return;
+    };
+    if pod.sidecar != Some(SidecarKind::Classic) {
+        return;
+    }
+    let weight = 2.0 * overlap(proxy.at, case.span()) * alive_at(pod, proxy.at.hi);
+    found.push(Hypothesis::new(
+        Cause::SidecarExitedFirst,
+        Some(index),
+        Hop::Pod,
+        weight,
+        Because::ProxyEnded,
+    ));
 }
 
 /// How surely the app was alive at an instant.

@@ -346,6 +346,12 @@ impl Pod {
         }
     }
 
+    /// Its app or its proxy may have ended by then, the pod being deleted.
+    pub(in crate::attribution) fn over_by(&self, at: RunOffset) -> bool {
+        let ends = [self.app_end, self.proxy_end].into_iter().flatten();
+        self.deleted.is_some() && ends.into_iter().any(|end| end.at.lo <= at)
+    }
+
     /// The process that takes connections from outside: the proxy, or the app where there is none.
     pub(in crate::attribution) fn front_end(&self) -> Option<End> {
         if self.sidecar.is_some() {

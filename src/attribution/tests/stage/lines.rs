@@ -47,6 +47,19 @@ impl Line<'static> {
         answered: false,
         local: "-",
     };
+    /// The proxy's own patience ended while it waited for an answer.
+    pub(in crate::attribution::tests) const TIMED_OUT: Self = Self {
+        code: 504,
+        flags: "UT",
+        details: "response_timeout",
+        answered: false,
+        local: "10.0.2.9:40112",
+    };
+    /// The proxy's own patience ended while it still connected.
+    pub(in crate::attribution::tests) const CONNECTING: Self = Self {
+        local: "-",
+        ..Self::TIMED_OUT
+    };
     /// The client gave up while the proxy still connected.
     pub(in crate::attribution::tests) const HUNG: Self = Self {
         code: 0,
