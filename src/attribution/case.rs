@@ -30,6 +30,10 @@ pub(super) struct Case<'a> {
     pub(super) connected: Option<bool>,
     /// A proxy had tried before, and said so.
     pub(super) retried: bool,
+    /// What the sidecar on the client's side logged of it.
+    pub(super) client_line: Option<String>,
+    /// What the pod's own sidecar logged of it.
+    pub(super) server_line: Option<String>,
 }
 
 /// The pod of a failed request, and what proves it.
@@ -118,6 +122,8 @@ impl<'a> Case<'a> {
             doubtful: false,
             connected: None,
             retried: false,
+            client_line: None,
+            server_line: None,
         };
         case.shape = match &request.outcome {
             Outcome::Transport { class, .. } => case.transport(*class),

@@ -116,6 +116,7 @@ fn quote(scene: &Scene<'_>, line: &Access) -> Option<String> {
 /// The line of the sidecar on the client's side: whom it chose, and how that hop went.
 fn from_client(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
     let at = case.end;
+    case.client_line = quote(scene, line);
     let chosen = line
         .upstream_host
         .as_deref()
@@ -123,7 +124,7 @@ fn from_client(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
     let known = chosen.map(|pod| Known {
         pod,
         by: "the client's proxy sent it to the pod",
-        line: quote(scene, line),
+        line: case.client_line.clone(),
     });
     let connected = line.upstream_local.is_some();
     if line.has("DC") || line.code == Some(0) {
@@ -164,6 +165,7 @@ fn from_server(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
         // The last attempt went to another pod.
         return;
     }
+    case.server_line = quote(scene, line);
     let gave_up = line.has("DC") || line.code == Some(0);
     if line.code.is_some_and(|code| code < 500) && !gave_up {
         // Answered well: what failed is nearer to the client.
@@ -177,7 +179,7 @@ fn from_server(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
     case.pod = Some(Known {
         pod,
         by: "the server's proxy logged the request",
-        line: quote(scene, line),
+        line: case.server_line.clone(),
     });
     if gave_up {
         return;

@@ -37,11 +37,43 @@ pub(super) fn case(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Evidence> {
         evidence.line.clone_from(&known.line);
         told.push(evidence);
     }
+    told.extend(lines(case));
     if case.doubtful {
         let text = "no access line carries its id; others fit as well by peer, time and path";
         told.push(context(None, text.to_owned(), vec![case.event]));
     }
     told
+}
+
+/// What both sides' sidecars logged of it, beside the line that names the pod.
+fn lines(case: &Case<'_>) -> Vec<Evidence> {
+    let known = case.pod.as_ref().and_then(|known| known.line.as_ref());
+    let sides = [
+        (&case.client_line, "the client's proxy logged it"),
+        (&case.server_line, "the server's proxy logged it"),
+    ];
+    let others = sides
+        .into_iter()
+        .filter(|(line, _)| line.is_some() && line.as_ref() != known);
+    others
+        .map(|(line, text)| Evidence {
+            line: line.clone(),
+            ..says(None, text.to_owned(), vec![case.event])
+        })
+        .collect()
+}
+
+/// The pod's proxy logs requests, and has no line of this one: it never got it, or was ended
+/// before it could write (facts 9.11).
+fn no_server_line(case: &Case<'_>, pod: &Pod) -> Option<Evidence> {
+    let logs = pod.proxy.access_seen && case.server_line.is_none();
+    logs.then(|| {
+        let text = format!(
+            "no line of the sidecar of `{}` tells of the request, although it logs requests",
+            pod.life.name
+        );
+        says(None, text, Vec::new())
+    })
 }
 
 fn link_text(case: &Case<'_>, link: Link, elapsed: &str) -> String {
@@ -114,8 +146,12 @@ fn because(
             told.extend(shut_text(pod));
         }
         Because::ProxyGone | Because::ProxyEnded => {
-            told.extend(end_text(name, "proxy", pod.proxy_end));
+            for mut ended in end_text(name, "proxy", pod.proxy_end) {
+                ended.line = scene.agent_line(pod, pod.proxy.last_word());
+                told.push(ended);
+            }
             told.extend(end_text(name, "app", pod.app_end));
+            told.extend(no_server_line(case, pod));
         }
         Because::IdleClosed => {
             told.extend(end_text(name, "app", pod.front_end()));
@@ -264,6 +300,9 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
         Because::HarnessFault => "the harness recorded a fault of its own".to_owned(),
         Because::SentTooLate => {
             "the harness sent it so late that most of its patience was gone".to_owned()
+        }
+        Because::ProxySays if case.client_line.is_some() || case.server_line.is_some() => {
+            "a proxy says so in its access line".to_owned()
         }
         Because::ProxySays => "a proxy says so in its answer".to_owned(),
         Because::Intermediary => return intermediary_text(scene, case),

@@ -11,6 +11,7 @@ mod meshed;
 mod new_pods;
 mod probed;
 mod proxy_timeouts;
+mod quotes;
 mod stage;
 mod without_mesh;
 

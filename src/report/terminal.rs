@@ -6,6 +6,9 @@ use crate::attribution::{Evidence, PodFinding, Stance};
 use crate::verdict::GateStatus;
 use std::fmt::Write;
 
+/// So many pieces of evidence are told of a sample: both sides' lines, and the agent's, among them.
+const TOLD: usize = 8;
+
 /// Plain text; its meaning needs no colour.
 pub fn terminal(report: &Report) -> String {
     let mut out = String::new();
@@ -91,7 +94,7 @@ fn write_cause(out: &mut String, report: &Report, cause: &CauseSummary) -> std::
 fn write_pod_sample(out: &mut String, pod: &PodFinding) -> std::fmt::Result {
     let lost = plural(pod.outbound_failures.unwrap_or(0), "outbound call");
     writeln!(out, "  e.g. {lost} of pod {}", pod.pod)?;
-    for evidence in pod.evidence.iter().take(6) {
+    for evidence in pod.evidence.iter().take(TOLD) {
         writeln!(out, "    {}", evidence_line(evidence))?;
     }
     Ok(())
@@ -113,7 +116,7 @@ fn write_sample(out: &mut String, sample: &FailureEntry) -> std::fmt::Result {
             && runner_up.is_some_and(|other| evidence.text.contains(&other.against))
     };
     let evidence = sample.evidence.iter().filter(|e| !told_below(e));
-    for evidence in evidence.take(6) {
+    for evidence in evidence.take(TOLD) {
         writeln!(out, "    {}", evidence_line(evidence))?;
     }
     if let Some(runner_up) = &sample.runner_up {
