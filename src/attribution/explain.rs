@@ -17,6 +17,7 @@ mod new_pod;
 mod no_ready_endpoint;
 mod node_lost;
 mod sidecar_exited;
+mod silence;
 mod stale_connection;
 
 use super::case::Case;
@@ -126,6 +127,7 @@ pub(super) fn all(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Hypothesis> {
         node_lost::explain(scene, case, index, pod, &mut found);
     }
     stale_connection::explain_unknown(scene, case, &mut found);
+    silence::weigh(scene, case, &mut found);
     found.retain(|hypothesis| hypothesis.weight > 1e-6);
     found
 }

@@ -2,7 +2,8 @@
 //!
 //! The server's line names the pod and tells who was to blame behind its proxy; the client's line
 //! tells whom its proxy chose and whether that hop answered (facts 9.11). Where a line is missing,
-//! the client's own record stands: a proxy that is killed takes its last second of lines with it.
+//! the client's own record stands: a proxy that is killed takes its last second of lines with it. One
+//! that lived on would have written it, and so its pod weighs less (`explain::silence`).
 
 use super::Hop;
 use super::case::{Case, Known, Link, LinkKind, Shape};

@@ -33,8 +33,9 @@ pub(super) use since::Counted;
 pub(super) use span::{nearness, overlap};
 
 use crate::evidence::{
-    ClientInfo, ClockOffsets, EndpointHistory, EventKind, Harness, Interval, PodEvent, PodLife,
-    Resource, RunOffset, Timeline, object_constraints, pod_events, replica_set_owners,
+    ClientInfo, ClockOffsets, EndpointHistory, EventKind, FailedRequest, Harness, Interval,
+    PodEvent, PodLife, Resource, RunOffset, Timeline, object_constraints, pod_events,
+    replica_set_owners,
 };
 use crate::scenario::{ObservePlan, Plan};
 use std::collections::{BTreeMap, HashMap};
@@ -196,6 +197,14 @@ impl<'a> Scene<'a> {
         let (address, _) = host.rsplit_once(':')?;
         let indices = self.by_address.get(address.trim_matches(['[', ']']))?;
         self.latest_seen(indices, at)
+    }
+
+    /// A line of a pod's sidecar is this request's, or may be as far as anything tells.
+    pub(super) fn may_have_logged(&self, event: u64, request: &FailedRequest, pod: &str) -> bool {
+        let own = |line: &&Access| line.inbound && line.pod == pod;
+        let by_id = self.proxies.of_request(&request.request_id);
+        let loosely = self.loose.lines(&self.proxies, event, true);
+        loosely.cut || by_id.iter().chain(&loosely.lines).any(own)
     }
 
     /// A line of the agent of a pod's proxy, as evidence names it.

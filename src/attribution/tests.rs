@@ -12,6 +12,7 @@ mod new_pods;
 mod probed;
 mod proxy_timeouts;
 mod quotes;
+mod silence;
 mod stage;
 mod without_mesh;
 

@@ -58,6 +58,8 @@ pub(in crate::attribution) struct ProxyLife {
     pub(in crate::attribution) agent_seen: bool,
     /// Lines of the access log were seen.
     pub(in crate::attribution) access_seen: bool,
+    /// Stamps of its first access line and of its last line of any kind.
+    pub(in crate::attribution) written: Option<(i64, i64)>,
     /// It was told to drain or to stop.
     pub(in crate::attribution) told: Option<Word>,
     /// How it waits before it ends Envoy.
@@ -128,9 +130,14 @@ impl ProxyLogs {
         let mut reader = Reader::new(format);
         let mut life = ProxyLife::default();
         for (index, entry) in log.lines.iter().enumerate() {
+            if let (Some((_, last)), Some(stamp)) = (&mut life.written, entry.stamp) {
+                *last = (*last).max(stamp);
+            }
             match reader.read(&entry.text).line {
                 IstioLine::Access(access) => {
                     life.access_seen = true;
+                    let written = entry.stamp.map(|stamp| (stamp, stamp));
+                    life.written = life.written.or(written);
                     self.access(log, index, &access, failed, &mut life);
                     self.attempts.count(&log.pod, number, &access);
                 }
