@@ -284,12 +284,18 @@ impl<'a> Case<'a> {
                 }
             }
             "connection timeout" => LinkKind::Vanished,
+            // A proxy resets a stream by itself where its own end of the hop was closed (it was
+            // drained, or its host was taken from it), and refuses one on a connection that the
+            // peer has told it to leave: the hop ended, and nobody gave up.
             "connection termination"
+            | "local reset"
+            | "local refused stream reset"
+            | "remote error with CONNECT request"
             | "remote reset"
             | "remote reset (no error)"
             | "remote refused stream reset"
             | "HTTP/1 premature upstream half close" => LinkKind::Cut,
-            "overflow" => return Shape::Overload,
+            "overflow" | "overload manager reset" => return Shape::Overload,
             "protocol error" => return Shape::Config,
             _ => return Shape::Other,
         };

@@ -243,7 +243,7 @@ fn local_reply(line: &Access, hop: Hop) -> Option<Shape> {
             LinkKind::Refused
         };
         Some(link(kind))
-    } else if line.has("UC") || line.has("UR") {
+    } else if line.has("UC") || line.has("UR") || line.has("LR") {
         Some(link(LinkKind::Cut))
     } else if line.has("UT") || line.has("SI") || line.has("UMSDR") {
         Some(Shape::ProxyTimeout)

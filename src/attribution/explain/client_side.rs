@@ -5,6 +5,7 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::Shape;
+use crate::evidence::Outcome;
 
 pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
     match case.shape {
@@ -24,7 +25,8 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
                 found.push(proposal);
             }
         }
-        Shape::Other => {
+        // What a proxy says by itself is not the client's, known or not.
+        Shape::Other if matches!(case.request.outcome, Outcome::Transport { .. }) => {
             found.push(Hypothesis::new(
                 Cause::ClientSide,
                 None,

@@ -327,3 +327,45 @@ fn a_pooled_connection_that_an_idle_app_closed_is_stale() {
         }
     }
 }
+
+/// Facts 4.4: what a proxy resets by itself is the end of a hop, with its line and without.
+#[test]
+fn a_stream_that_a_proxy_reset_itself_is_the_end_of_the_hop_behind_it() {
+    for reason in ["local reset", "local refused stream reset"] {
+        let body = format!("{}{reason}", CUT.trim_end_matches("connection termination"));
+        let details = format!(
+            "upstream_reset_before_response_started{{{}}}",
+            reason.replace(' ', "_")
+        );
+        let line = Line {
+            flags: "LR",
+            details: &details,
+            ..Line::CUT
+        };
+        let (sent, under, ends) = (AT + SECOND, AT + 5_045 * MILLI, Ending::serves_on());
+        let mut stage = ending(SidecarKind::Classic, ends);
+        behind_own(&mut stage, sent, under, line, &body);
+        expect(reason, stage, &[Cause::SidecarExitedFirst]);
+
+        let app = Ending {
+            app: (3 * SECOND, 0),
+            ..Ending::at_once()
+        };
+        for server in [Some(line), None] {
+            let mut stage = ending(SidecarKind::Classic, app);
+            let under = AT + 3_005 * MILLI;
+            answered(&mut stage, Client::Plain, sent, under, server, &body);
+            expect(reason, stage, &[Cause::InFlightCut]);
+        }
+
+        let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+        stage.client("mesh", true);
+        behind_own(&mut stage, AT, AT + 2 * SECOND, line, &body);
+        let found = stage.explain().failures.remove(0);
+        assert_eq!(
+            found.cause,
+            Cause::Unexplained,
+            "{reason}: nobody ended, nobody gave up"
+        );
+    }
+}
