@@ -11,6 +11,7 @@ mod json;
 mod junit;
 mod markdown;
 mod model;
+mod place;
 mod terminal;
 mod words;
 

@@ -130,6 +130,27 @@ fn for_cause(cause: Cause, failures: &[FailureEntry], pods: &[PodFinding]) -> Op
             "this machine was at a limit of its own: raise that of open files (`ulimit -n`) or the \
              range of local ports (`sysctl net.ipv4.ip_local_port_range`), or lower `spec.load.rate`",
         ),
+        Cause::ProxyOverload => plain(
+            cause,
+            "no termination did this: a proxy refused by a limit of the DestinationRule. See whether \
+             `connectionPool` is too small for this load, or whether `outlierDetection` ejected hosts \
+             that a rollout made fail for a moment (then raise `consecutive5xxErrors` or lower \
+             `maxEjectionPercent`)",
+        ),
+        Cause::MeshConfig => plain(
+            cause,
+            "no termination did this: routes, mutual TLS, access rules or injected faults said no. The \
+             quoted line's flags tell which (`NR` and `NC`: a route or cluster that is missing, `FI` and \
+             `DI`: an injected fault, `TLS error`: certificates or `PeerAuthentication`, `RBAC`: an \
+             AuthorizationPolicy); `istioctl analyze` names what contradicts itself",
+        ),
+        Cause::IntermediaryRestarted => plain(
+            cause,
+            "the target is not to blame: what ended was a proxy on the way. Give the gateway, waypoint or \
+             ztunnel that restarted a rollout of its own that drains (2 replicas or more, \
+             `maxUnavailable: 0`, a `terminationDrainDuration` above the longest request), and do not \
+             restart it during a rollout of the target",
+        ),
         Cause::ApplicationError => plain(
             cause,
             "the app failed by itself, not by a pod's end: where the baseline has no such failures the \

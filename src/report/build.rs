@@ -4,8 +4,9 @@ use super::advice::{advise, withheld};
 use super::model::{
     CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
 };
+use super::place::place;
 use super::words::{meaning, seen};
-use crate::attribution::{Attribution, Cause, Confidence, Findings};
+use crate::attribution::{Attribution, Cause, Confidence, Findings, Hop};
 use crate::evidence::{EventKind, FailedRequest, Origin, RunInfo, Timeline};
 use crate::verdict::{self, Verdict};
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,8 @@ impl Report {
             .iter()
             .filter_map(|found| Some(entry(found, requests.get(&found.event)?)))
             .collect();
-        let causes = causes(&failures, &findings);
+        let clients = clients(timeline);
+        let causes = causes(&failures, &findings, &clients);
         let advice = match broken_slip(timeline) {
             Some(slip) => vec![withheld(&slip)],
             None => advise(&failures, &findings.pods),
@@ -33,7 +35,7 @@ impl Report {
             exposure: verdict.exposure,
             bound: verdict.bound,
             control: verdict.control,
-            clients: clients(timeline),
+            clients,
             causes,
             advice,
             pods: findings.pods,
@@ -78,14 +80,18 @@ fn entry(found: &Attribution, request: &FailedRequest) -> FailureEntry {
 }
 
 /// The most frequent first; among equals in the order of the design.
-fn causes(failures: &[FailureEntry], findings: &Findings) -> Vec<CauseSummary> {
+fn causes(
+    failures: &[FailureEntry],
+    findings: &Findings,
+    clients: &[ClientSummary],
+) -> Vec<CauseSummary> {
     let mut by_cause: BTreeMap<Cause, Vec<&FailureEntry>> = BTreeMap::new();
     for failure in failures {
         by_cause.entry(failure.cause).or_default().push(failure);
     }
     let mut causes: Vec<CauseSummary> = by_cause
         .into_iter()
-        .map(|(cause, failures)| cause_summary(cause, &failures))
+        .map(|(cause, failures)| cause_summary(cause, &failures, clients))
         .collect();
     count_calls(&mut causes, findings);
     causes.sort_by_key(|summary| std::cmp::Reverse(summary.count + summary.calls));
@@ -109,12 +115,20 @@ fn count_calls(causes: &mut Vec<CauseSummary>, findings: &Findings) {
             confidence: BTreeMap::new(),
             pods: BTreeMap::new(),
             meaning: meaning(cause).to_owned(),
+            places: place(cause, Hop::Pod, false)
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
             sample: worst.pod.clone(),
         }),
     }
 }
 
-fn cause_summary(cause: Cause, failures: &[&FailureEntry]) -> CauseSummary {
+fn cause_summary(
+    cause: Cause,
+    failures: &[&FailureEntry],
+    clients: &[ClientSummary],
+) -> CauseSummary {
     let mut confidence = BTreeMap::new();
     let mut pods = BTreeMap::new();
     for failure in failures {
@@ -136,8 +150,29 @@ fn cause_summary(cause: Cause, failures: &[&FailureEntry]) -> CauseSummary {
         confidence,
         pods,
         meaning: meaning(cause).to_owned(),
+        places: places(failures, clients),
         sample: sample.request_id.clone(),
     }
+}
+
+/// Where they were lost, the most frequent first.
+fn places(failures: &[&FailureEntry], clients: &[ClientSummary]) -> Vec<String> {
+    let meshed = |name: &str| {
+        let mut clients = clients.iter();
+        clients.any(|client| client.client == name && client.meshed)
+    };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for failure in failures {
+        if let Some(place) = place(failure.cause, failure.hop, meshed(&failure.client)) {
+            *counts.entry(place).or_insert(0) += 1;
+        }
+    }
+    let mut places: Vec<(&str, usize)> = counts.into_iter().collect();
+    places.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    places
+        .into_iter()
+        .map(|(place, _)| place.to_owned())
+        .collect()
 }
 
 const fn confidence_word(confidence: Confidence) -> &'static str {

@@ -41,15 +41,16 @@ fn causes(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.causes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "| cause | dropped | what it means | sample |")?;
-    writeln!(out, "|---|---|---|---|")?;
+    writeln!(out, "| cause | dropped | what it means | where | sample |")?;
+    writeln!(out, "|---|---|---|---|---|")?;
     for cause in &report.causes {
         writeln!(
             out,
-            "| `{}` | {} | {} | `{}` |",
+            "| `{}` | {} | {} | {} | `{}` |",
             cause.cause,
             dropped(cause),
             escape(&cause.meaning),
+            escape(&cause.places.join("; ")),
             escape(&cause.sample)
         )?;
     }

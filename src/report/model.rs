@@ -120,6 +120,10 @@ pub struct CauseSummary {
     pub pods: BTreeMap<String, u64>,
     /// What the cause means.
     pub meaning: String,
+    /// Where the requests were lost, and whose that is, the most frequent first:
+    /// `the pod's sidecar (Istio)`.
+    #[serde(default)]
+    pub places: Vec<String>,
     /// The request that shows it best, or the pod where no request failed by it
     /// (`lastwatch explain RUN REQUEST_OR_POD`).
     pub sample: String,

@@ -78,6 +78,9 @@ fn write_cause(out: &mut String, report: &Report, cause: &CauseSummary) -> std::
         dropped(cause),
         cause.meaning
     )?;
+    if !cause.places.is_empty() {
+        writeln!(out, "  where: {}", cause.places.join("; "))?;
+    }
     let mut failures = report.failures.iter();
     let mut pods = report.pods.iter();
     if let Some(sample) =

@@ -366,3 +366,23 @@ fn a_format_that_is_not_known_names_those_that_are() {
         "unknown format `html5`; one of terminal, json, junit, markdown"
     );
 }
+
+#[test]
+fn whatever_the_mesh_s_own_parts_drop_is_advised_upon() {
+    for cause in [
+        Cause::ProxyOverload,
+        Cause::MeshConfig,
+        Cause::IntermediaryRestarted,
+    ] {
+        let (timeline, mut findings) = failed();
+        findings.failures[0].cause = cause;
+        let advice = report(&timeline, findings).advice;
+        let texts: Vec<&str> = advice
+            .iter()
+            .filter(|advice| advice.cures == cause.id())
+            .map(|advice| advice.text.as_str())
+            .collect();
+        insta::assert_snapshot!(format!("advice_{cause}"), texts.join("\n"));
+        assert_eq!(texts.len(), 1, "{cause}");
+    }
+}
