@@ -41,7 +41,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use config::{LoadConfig, LoadTarget};
+pub use config::{LoadConfig, LoadTarget, SAMPLE_STRIDE};
 pub use error::Error;
 pub use generator::{Generator, Progress, Summary};
 pub use proof::{Marked, prove, send_marked};

@@ -48,6 +48,16 @@ impl Timeline {
         })
     }
 
+    /// Failures that were counted and not stored.
+    pub fn unstored_failures(&self) -> u64 {
+        let events = self.events.iter();
+        let of_run = events.filter_map(|event| match &event.kind {
+            EventKind::Harness(health) if health.scope == "total" => Some(health.unstored_failures),
+            _ => None,
+        });
+        of_run.sum()
+    }
+
     /// The stored failed requests, each with the `seq` of its event.
     pub fn failed_requests(&self) -> impl Iterator<Item = (u64, &FailedRequest)> {
         self.events.iter().filter_map(|event| match &event.kind {

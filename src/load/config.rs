@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 const STORED_FAILURES: u64 = 100_000;
 
 /// Beyond the limit one failure of so many is still stored, as a sample.
-const SAMPLE_STRIDE: u64 = 100;
+pub const SAMPLE_STRIDE: u64 = 100;
 
 /// Everything that one client's load depends on.
 #[derive(Clone, Debug)]

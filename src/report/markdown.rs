@@ -1,7 +1,7 @@
 //! Markdown for a comment on a pull request.
 
 use super::model::Report;
-use super::words::{dropped, percent, plural};
+use super::words::{dropped, only_counted, percent, plural};
 use crate::verdict::{GateStatus, Outcome};
 use std::fmt::Write;
 
@@ -54,7 +54,11 @@ fn causes(out: &mut String, report: &Report) -> std::fmt::Result {
             escape(&cause.sample)
         )?;
     }
-    writeln!(out)
+    writeln!(out)?;
+    if let Some(further) = only_counted(report) {
+        writeln!(out, "{further}.\n")?;
+    }
+    Ok(())
 }
 
 fn gates(out: &mut String, report: &Report) -> std::fmt::Result {

@@ -1,7 +1,7 @@
 //! What a person sees at the end of a run: the verdict first, then why.
 
 use super::model::{CauseSummary, FailureEntry, Report};
-use super::words::{dropped, percent, plural, thousands};
+use super::words::{dropped, only_counted, percent, plural, thousands};
 use crate::attribution::{Evidence, PodFinding, Stance};
 use crate::verdict::GateStatus;
 use std::fmt::Write;
@@ -29,6 +29,9 @@ fn write_all(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     for cause in &report.causes {
         write_cause(out, report, cause)?;
+    }
+    if let Some(further) = only_counted(report) {
+        writeln!(out, "\n{further}")?;
     }
     write_pods(out, report)?;
     write_advice(out, report)?;

@@ -386,3 +386,27 @@ fn whatever_the_mesh_s_own_parts_drop_is_advised_upon() {
         assert_eq!(texts.len(), 1, "{cause}");
     }
 }
+
+#[test]
+fn failures_that_were_only_counted_are_told() {
+    let told = |unstored: u64| {
+        let (mut timeline, findings) = failed();
+        let total = EventKind::Harness(crate::evidence::Harness {
+            scope: "total".into(),
+            unstored_failures: unstored,
+            ..Default::default()
+        });
+        let seq = timeline.events.len() as u64;
+        timeline.events.push(event(seq, 12_000, total));
+        report(&timeline, findings)
+    };
+    let line =
+        "9,900 further failures were only counted: of those beyond the limit every 100th was kept";
+    for text in [terminal(&told(9_900)), markdown(&told(9_900))] {
+        assert_eq!(text.matches(line).count(), 1, "{text}");
+    }
+    assert!(terminal(&told(9_900)).contains(": 9,901 of "));
+    for text in [terminal(&told(0)), markdown(&told(0))] {
+        assert!(!text.contains("only counted"), "{text}");
+    }
+}

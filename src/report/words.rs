@@ -1,8 +1,9 @@
 //! How are figures and causes put into words?
 
-use super::model::CauseSummary;
+use super::model::{CauseSummary, Report};
 use crate::attribution::Cause;
 use crate::evidence::{ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase};
+use crate::load::SAMPLE_STRIDE;
 
 /// What the client saw where its own machine had no more.
 pub(super) const LOCAL_LIMIT: &str = "no local port or file handle";
@@ -24,6 +25,19 @@ pub(crate) fn thousands(number: u64) -> String {
 pub(super) fn plural(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", thousands(number))
+}
+
+/// What the causes do not count, in one sentence.
+pub(super) fn only_counted(report: &Report) -> Option<String> {
+    let number = report.harness.unstored_failures;
+    let failures = match number {
+        0 => return None,
+        1 => "1 further failure was".to_owned(),
+        _ => format!("{} further failures were", thousands(number)),
+    };
+    Some(format!(
+        "{failures} only counted: of those beyond the limit every {SAMPLE_STRIDE}th was kept"
+    ))
 }
 
 /// What a cause dropped: `3 requests, 60 outbound calls`.

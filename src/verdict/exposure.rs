@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Exposure {
     /// Requests. A bucket that a window covers in part counts with that part.
     pub requests: u64,
-    /// Of them failed, as far as the rollout is to blame.
+    /// Of them failed, as far as the rollout is to blame. Failures that were only counted are taken
+    /// for its, so that the bound is none too low.
     pub failed: u64,
     /// Terminations that were seen.
     pub terminations: u64,
@@ -45,7 +46,7 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings) -> Exposure {
         }
     }
     let inside = |at: &&RunOffset| union.iter().any(|w| w.lo <= **at && **at <= w.hi);
-    let failed = failed_at.iter().filter(inside).count() as u64;
+    let failed = failed_at.iter().filter(inside).count() as u64 + unstored(timeline, &union);
     Exposure {
         // Failures are known one by one even where successes are not.
         requests: (requests.floor() as u64).max(failed),
@@ -53,7 +54,10 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings) -> Exposure {
         terminations: windows.len() as u64,
         terminations_with_failures: windows
             .iter()
-            .filter(|w| failed_at.iter().any(|at| w.lo <= *at && *at <= w.hi))
+            .filter(|w| {
+                let blamed = failed_at.iter().any(|at| w.lo <= *at && *at <= w.hi);
+                blamed || unstored(timeline, &[**w]) > 0
+            })
             .count() as u64,
         // An empty sum of floats is -0.0.
         seconds: union.iter().map(|w| w.width() as f64 / 1e9).sum::<f64>() + 0.0,
@@ -82,6 +86,29 @@ pub(super) fn clients_counted(timeline: &Timeline) -> bool {
             _ => None,
         });
     clients.next().is_some_and(|first| first) && clients.all(|counted| counted)
+}
+
+/// Failures within the windows that were only counted: those that the counts have beyond the stored
+/// ones. A bucket that a window covers in part may have all of its failures in it.
+fn unstored(timeline: &Timeline, union: &[Interval]) -> u64 {
+    let unstored = timeline.unstored_failures();
+    if unstored == 0 {
+        return 0;
+    }
+    let buckets = timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Requests(counts) => Some(counts),
+            _ => None,
+        });
+    let covered = buckets.filter(|it| covered_share(union, it.bucket, it.width) > 0.0);
+    let counted: u64 = covered.map(|counts| counts.failed).sum();
+    let stored = timeline.failed_requests().filter(|(_, request)| {
+        let sent = request.sent.unwrap_or(request.intended);
+        union.iter().any(|w| w.lo <= sent && sent <= w.hi)
+    });
+    counted.saturating_sub(stored.count() as u64).min(unstored)
 }
 
 fn blamed_sendings(timeline: &Timeline, findings: &Findings) -> Vec<RunOffset> {

@@ -1,4 +1,5 @@
 mod control;
+mod flood;
 mod masked;
 mod unseen;
 

@@ -7,11 +7,12 @@ use crate::verdict::exposure::clients_counted;
 use std::collections::{BTreeSet, HashSet};
 
 /// Failures of the baseline and those that the control explains do not count. A noisy baseline
-/// takes the gate its evidence.
+/// takes the gate its evidence. Of failures that were only counted nobody knows the cause: they count,
+/// and where some of the others are excused they break nothing by themselves.
 pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
     let limit = input.gates.max_failed? as f64;
-    let stored = blamed(input.timeline, input.findings);
-    let observed = stored + unstored_failures(input.timeline);
+    let (stored, excused) = blamed(input.timeline, input.findings);
+    let observed = stored + input.timeline.unstored_failures();
     let mut missing = BTreeSet::new();
     if !clients_counted(input.timeline) || total_requests(input.timeline) == 0 {
         missing.insert(Missing::Requests);
@@ -23,14 +24,16 @@ pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
         limit,
         missing,
     );
-    if input.control.noisy && result.status == GateStatus::Broken {
+    let by_unstored = stored as f64 <= limit && excused;
+    if result.status == GateStatus::Broken && (input.control.noisy || by_unstored) {
         result.status = GateStatus::Inconclusive;
     }
     Some(result)
 }
 
-/// Failed requests after the baseline that nothing excuses. One without an attribution counts.
-fn blamed(timeline: &Timeline, findings: &Findings) -> u64 {
+/// Failed requests after the baseline that nothing excuses, and whether some are excused. One without
+/// an attribution counts.
+fn blamed(timeline: &Timeline, findings: &Findings) -> (u64, bool) {
     let start = timeline.disrupted_at();
     let excused: HashSet<u64> = findings
         .failures
@@ -42,18 +45,7 @@ fn blamed(timeline: &Timeline, findings: &Findings) -> u64 {
         let baseline = start.is_some_and(|start| request.end < start);
         !baseline && !excused.contains(event)
     });
-    blamed.count() as u64
-}
-
-fn unstored_failures(timeline: &Timeline) -> u64 {
-    timeline
-        .events
-        .iter()
-        .filter_map(|event| match &event.kind {
-            EventKind::Harness(health) if health.scope == "total" => Some(health.unstored_failures),
-            _ => None,
-        })
-        .sum()
+    (blamed.count() as u64, !excused.is_empty())
 }
 
 fn total_requests(timeline: &Timeline) -> u64 {
