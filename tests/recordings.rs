@@ -2,17 +2,23 @@
 //!
 //! The truth (`labels.jsonl`, `pods.json`) is read first and taken away before the import, so that
 //! no explanation can lean on it. The same must hold with another clock on the node; and with
-//! evidence taken away nothing that is called proved may be wrong.
+//! evidence taken away nothing that is called proved may be wrong, and no gate may be held.
 
 #[path = "lab/archive.rs"]
 mod archive;
+#[path = "recordings/gates.rs"]
+mod gates;
 #[path = "recordings/vary.rs"]
 mod vary;
 
 use archive::unpack;
-use lastwatch::attribution::{Attribution, Cause, Confidence, Findings, PodFinding, attribute};
+use gates::assert_never_held;
+use lastwatch::attribution::{
+    Attribution, Cause, Confidence, Findings, Missing, PodFinding, attribute,
+};
 use lastwatch::evidence::RunDir;
 use lastwatch::run::{ImportOptions, import};
+use lastwatch::verdict::{Limits, Verdict, judge};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,10 +33,11 @@ struct Recording {
     folder: tempfile::TempDir,
 }
 
-/// A recording, imported and explained.
+/// A recording, imported, explained and judged.
 struct Explained {
     recording: Recording,
     findings: Findings,
+    verdict: Verdict,
 }
 
 const ARCHIVES: &str = "tests/testdata/recordings";
@@ -106,8 +113,10 @@ impl Recording {
         let timeline = RunDir::new(out.path())
             .timeline()
             .expect("a run that can be read");
+        let findings = attribute(&timeline);
         Explained {
-            findings: attribute(&timeline),
+            verdict: judge(&timeline, &findings, &gates::gates(), &Limits::default()),
+            findings,
             recording: self,
         }
     }
@@ -236,13 +245,14 @@ fn assert_explained(change: impl Fn(&Path)) {
                 .map(|wrong| format!("{name}: {wrong}")),
         );
         faults.extend(explained.proved_wrong());
+        faults.extend(explained.gates_wrong());
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(all > 1_800, "only {all} failures");
     assert!(missed * 100 <= all, "{missed} of {all} wrong");
 }
 
-/// Holds that nothing is called proved that is wrong.
+/// Holds that nothing is called proved that is wrong, and that no gate says what is not true.
 fn assert_nothing_proved_is_wrong(change: impl Fn(&Path)) -> Vec<Explained> {
     let mut faults = Vec::new();
     let mut kept = Vec::new();
@@ -251,6 +261,7 @@ fn assert_nothing_proved_is_wrong(change: impl Fn(&Path)) -> Vec<Explained> {
         change(&recording.capture());
         let explained = recording.explain();
         faults.extend(explained.proved_wrong());
+        faults.extend(explained.gates_wrong());
         kept.push(explained);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -343,6 +354,18 @@ fn without_app_logs_a_deaf_app_is_not_told_from_a_slow_one() {
             pod.pod
         );
     }
+    assert_never_held(
+        &explained,
+        Recording::terminated,
+        "maxOutboundFailures",
+        Missing::AppLogs,
+    );
+    assert_never_held(
+        &explained,
+        Recording::terminated,
+        "minDrainMargin",
+        Missing::AppLogs,
+    );
 }
 
 #[test]
@@ -354,34 +377,56 @@ fn without_events_and_leases_nothing_proved_is_wrong() {
 
 #[test]
 fn without_access_lines_nothing_proved_is_wrong() {
-    assert_nothing_proved_is_wrong(|capture| vary::keep_proxy_lines(capture, |access| !access));
+    let explained =
+        assert_nothing_proved_is_wrong(|capture| vary::keep_proxy_lines(capture, |access| !access));
+    assert_never_held(&explained, |_| true, "maxMasked", Missing::AccessLogs);
 }
 
 #[test]
 fn without_agent_lines_nothing_proved_is_wrong() {
-    assert_nothing_proved_is_wrong(|capture| vary::keep_proxy_lines(capture, |access| access));
+    let explained =
+        assert_nothing_proved_is_wrong(|capture| vary::keep_proxy_lines(capture, |access| access));
+    let lead = |one: &Explained| one.gate("sidecarOutlivesApp").is_some();
+    let of_meshed = explained.iter().filter(|one| lead(one));
+    for one in of_meshed {
+        let missing = one.findings.pods.iter().filter(|pod| pod.sidecar.is_some());
+        let mut missing = missing.map(|pod| &pod.missing);
+        assert!(missing.all(|missing| missing.contains(&Missing::AgentLogs)));
+    }
 }
 
 #[test]
 fn without_slices_nothing_proved_is_wrong() {
-    assert_nothing_proved_is_wrong(|capture| {
+    let explained = assert_nothing_proved_is_wrong(|capture| {
         vary::remove(capture, &["endpointslices.watch.jsonl"])
     });
+    assert_never_held(
+        &explained,
+        Recording::terminated,
+        "minDrainMargin",
+        Missing::Slices,
+    );
 }
 
 #[test]
 fn without_counts_of_requests_nothing_proved_is_wrong() {
-    assert_nothing_proved_is_wrong(|capture| {
+    let explained = assert_nothing_proved_is_wrong(|capture| {
         vary::remove(
             capture,
             &["client/node/requests.tsv", "client/mesh/requests.tsv"],
         );
     });
+    assert_never_held(&explained, |_| true, "maxFailed", Missing::Requests);
 }
 
 #[test]
 fn a_cut_watch_of_pods_proves_nothing_wrong() {
-    assert_nothing_proved_is_wrong(|capture| vary::cut_pods(capture, 1.0, 7.0));
+    let explained = assert_nothing_proved_is_wrong(|capture| vary::cut_pods(capture, 1.0, 7.0));
+    let cut = |recording: &Recording| recording.terminated_within(1.0, 7.0);
+    // The ends of containers and their logs may tell of the others all the same.
+    for gate in ["maxSigkills", "minDrainMargin"] {
+        assert_never_held(&explained, cut, gate, Missing::Pods);
+    }
 }
 
 #[test]

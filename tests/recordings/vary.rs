@@ -172,15 +172,19 @@ pub(crate) fn replace_ids(capture: &Path, by: impl Fn(usize) -> String) {
     }
 }
 
+/// When the recording was disturbed, in microseconds.
+pub(crate) fn action_began(capture: &Path) -> f64 {
+    let times = fs::read_to_string(capture.join("action.times")).expect("times");
+    let micros = times.split_whitespace().nth(1);
+    micros
+        .and_then(|micros| micros.parse().ok())
+        .expect("a start")
+}
+
 /// The watch of pods delivers nothing between two instants, in seconds after the action began; then
 /// comes a RELIST with what exists, and the newest state of what changed meanwhile.
 pub(crate) fn cut_pods(capture: &Path, from: f64, to: f64) {
-    let times = fs::read_to_string(capture.join("action.times")).expect("times");
-    let began: f64 = times
-        .split_whitespace()
-        .nth(1)
-        .and_then(|micros| micros.parse().ok())
-        .expect("a start");
+    let began = action_began(capture);
     let (lo, hi) = ((began + from * 1e6) as i64, (began + to * 1e6) as i64);
     let path = capture.join("pods.watch.jsonl");
     let text = fs::read_to_string(&path).expect("a watch");

@@ -147,7 +147,8 @@ pub(super) fn min_drain_margin(input: &Input<'_>) -> Option<Gate> {
     let mut missing = pods_missing(deleted.iter().copied(), &needed);
     for pod in deleted.iter().filter(|pod| pod.margin_ms.is_none()) {
         missing.extend(if pod.missing.is_empty() {
-            vec![Missing::AppLogs]
+            // Its ends were seen, so it is the endpoint that was not.
+            vec![Missing::Slices]
         } else {
             pod.missing.clone()
         });

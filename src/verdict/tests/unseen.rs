@@ -107,6 +107,20 @@ fn a_margin_without_the_apps_log_is_an_upper_bound_and_without_slices_none() {
 }
 
 #[test]
+fn a_margin_that_was_not_measured_lacks_the_endpoint() {
+    let mut bed = Bed::new();
+    bed.findings.pods[0].margin_ms = None;
+    let gates = Gates {
+        min_drain_margin: Some(std::time::Duration::from_secs(1)),
+        ..Gates::default()
+    };
+    let verdict = bed.judge(&gates);
+    let gate = gate(&verdict, "minDrainMargin");
+    assert_eq!(gate.status, GateStatus::Inconclusive);
+    assert_eq!(gate.missing, [Missing::Slices]);
+}
+
+#[test]
 fn a_cut_log_of_any_pod_takes_the_gates_on_lines_their_evidence() {
     let gates = Gates {
         max_log_matches: Some(1),
