@@ -42,9 +42,15 @@ pub(super) fn advise(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<Advi
     let mut causes: Vec<Cause> = failures.iter().map(|failure| failure.cause).collect();
     causes.sort_unstable();
     causes.dedup();
+    // A preStop hook that is advised as well lets the app end so much later.
+    let later = if causes.contains(&Cause::EndpointPropagation) {
+        prestop(late(failures, pods))
+    } else {
+        0.0
+    };
     let mut advice: Vec<Advice> = causes
         .into_iter()
-        .filter_map(|cause| for_cause(cause, failures, pods))
+        .filter_map(|cause| for_cause(cause, failures, pods, later))
         .collect();
     let hazards: BTreeSet<&str> = pods
         .iter()
@@ -53,7 +59,7 @@ pub(super) fn advise(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<Advi
         .collect();
     for hazard in hazards {
         let known = advice.iter().any(|a| a.cures == hazard);
-        if let Some(found) = for_hazard(hazard, pods)
+        if let Some(found) = for_hazard(hazard, pods, later)
             && !known
         {
             advice.push(found);
@@ -70,11 +76,16 @@ fn plain(cause: Cause, text: &str) -> Advice {
     }
 }
 
-fn for_cause(cause: Cause, failures: &[FailureEntry], pods: &[PodFinding]) -> Option<Advice> {
+fn for_cause(
+    cause: Cause,
+    failures: &[FailureEntry],
+    pods: &[PodFinding],
+    later: f64,
+) -> Option<Advice> {
     let of_cause = || failures.iter().filter(move |f| f.cause == cause);
     Some(match cause {
-        Cause::EndpointPropagation => propagation(of_cause(), pods),
-        Cause::SidecarExitedFirst => sidecar(pods),
+        Cause::EndpointPropagation => propagation(late(failures, pods), pods),
+        Cause::SidecarExitedFirst => sidecar(pods, later),
         Cause::InFlightCut => {
             let longest = of_cause().map(|f| f.end - f.sent).fold(0.0, f64::max);
             plain(
@@ -160,27 +171,33 @@ fn for_cause(cause: Cause, failures: &[FailureEntry], pods: &[PodFinding]) -> Op
     })
 }
 
-/// Traffic came this late after the deletion, at least: the app has to serve on for longer.
-fn propagation<'a>(
-    failures: impl Iterator<Item = &'a FailureEntry>,
-    pods: &[PodFinding],
-) -> Advice {
-    let late = failures
-        .filter_map(|failure| {
-            let pod = pods
-                .iter()
-                .find(|pod| Some(&pod.pod) == failure.pod.as_ref());
-            let windows = pods.iter().filter_map(|pod| pod.window);
-            let deleted = pod.and_then(|pod| pod.window).map(|w| w.lo).or_else(|| {
-                windows
-                    .map(|w| w.lo)
-                    .filter(|lo| lo.as_secs_f64() <= failure.sent)
-                    .max()
-            })?;
-            Some(failure.sent - deleted.as_secs_f64())
-        })
-        .fold(0.0, f64::max);
-    let seconds = (late + ALLOWANCE_S).ceil().max(MIN_PRESTOP_S);
+/// Traffic that met a pod which had stopped accepting came this long after its deletion.
+fn late(failures: &[FailureEntry], pods: &[PodFinding]) -> f64 {
+    let of_cause = |failure: &&FailureEntry| failure.cause == Cause::EndpointPropagation;
+    let late = failures.iter().filter(of_cause).filter_map(|failure| {
+        let pod = pods
+            .iter()
+            .find(|pod| Some(&pod.pod) == failure.pod.as_ref());
+        let windows = pods.iter().filter_map(|pod| pod.window);
+        let deleted = pod.and_then(|pod| pod.window).map(|w| w.lo).or_else(|| {
+            windows
+                .map(|w| w.lo)
+                .filter(|lo| lo.as_secs_f64() <= failure.sent)
+                .max()
+        })?;
+        Some(failure.sent - deleted.as_secs_f64())
+    });
+    late.fold(0.0, f64::max)
+}
+
+/// The preStop, in seconds, that outlasts it.
+fn prestop(late: f64) -> f64 {
+    (late + ALLOWANCE_S).ceil().max(MIN_PRESTOP_S)
+}
+
+/// The app has to serve on for longer than traffic came.
+fn propagation(late: f64, pods: &[PodFinding]) -> Advice {
+    let seconds = prestop(late);
     let mut text = format!(
         "traffic still came {late:.1} s after a deletion: let the app serve on for {seconds} s before \
          it gets SIGTERM, and keep `terminationGracePeriodSeconds` above that + the longest request + 5"
@@ -209,10 +226,10 @@ fn deaf() -> Advice {
     }
 }
 
-fn for_hazard(hazard: &str, pods: &[PodFinding]) -> Option<Advice> {
+fn for_hazard(hazard: &str, pods: &[PodFinding], later: f64) -> Option<Advice> {
     let (name, container) = hazard.split_once(':').unwrap_or((hazard, ""));
     let mut advice = match name {
-        "sidecar-exited-first" => sidecar(pods),
+        "sidecar-exited-first" => sidecar(pods, later),
         "term-signal-unhandled" => deaf(),
         "sigkill" => plain(
             Cause::GraceExceeded,

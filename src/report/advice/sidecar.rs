@@ -1,7 +1,7 @@
 //! For how long must a sidecar stay so that its app can end before it (facts 3.3, 3.5)?
 //!
 //! Computed from what this run showed: from the moment the sidecar was told to stop to the app's
-//! end, and some more. Which setting says so depends on how the sidecar waits: beside
+//! end, and some more; a preStop hook that is advised as well moves that end. Which setting says so depends on how the sidecar waits: beside
 //! `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`, `terminationDrainDuration` is ignored.
 
 use super::{ALLOWANCE_S, Advice};
@@ -34,7 +34,8 @@ const fn name(until_idle: bool) -> &'static str {
     }
 }
 
-pub(super) fn sidecar(pods: &[PodFinding]) -> Advice {
+/// `later`: so many seconds later the app will end, once it has the preStop hook that is advised too.
+pub(super) fn sidecar(pods: &[PodFinding], later: f64) -> Advice {
     let lead = pods.iter().filter_map(|pod| pod.sidecar_lead_s);
     let lead = lead.fold(0.0, f64::max);
     let led = pods
@@ -45,8 +46,9 @@ pub(super) fn sidecar(pods: &[PodFinding]) -> Advice {
         .max_by(|one, other| one.needed_s.total_cmp(&other.needed_s));
     let (text, manifest) = match drain {
         Some(drain) => {
-            let stay = (drain.needed_s + ALLOWANCE_S).ceil();
-            (cure(drain, lead, stay), Some(manifest(drain, stay)))
+            let stay = (drain.needed_s + later + ALLOWANCE_S).ceil();
+            let text = cure(drain, lead, (stay, later));
+            (text, Some(manifest(drain, stay)))
         }
         None => (unmeasured(lead), None),
     };
@@ -57,7 +59,7 @@ pub(super) fn sidecar(pods: &[PodFinding]) -> Advice {
     }
 }
 
-fn cure(drain: &SidecarDrain, lead: f64, stay: f64) -> String {
+fn cure(drain: &SidecarDrain, lead: f64, (stay, later): (f64, f64)) -> String {
     let now = drain.period_s;
     let why = match (drain.until_idle, now) {
         (true, now) => format!(
@@ -74,6 +76,11 @@ fn cure(drain: &SidecarDrain, lead: f64, stay: f64) -> String {
         drain.needed_s,
         name(drain.until_idle)
     );
+    if later > 0.0 {
+        text.push_str(&format!(
+            " (with the preStop of {later} s that is advised here)"
+        ));
+    }
     if let Some(grace) = grace(drain, stay) {
         text.push_str(&format!(
             "; `terminationGracePeriodSeconds` must then be at least {grace} (it is {:.0})",
@@ -148,7 +155,7 @@ mod tests {
     }
 
     fn told(pods: &[PodFinding]) -> String {
-        let advice = sidecar(pods);
+        let advice = sidecar(pods, 0.0);
         format!("{}\n\n{}", advice.text, advice.manifest.unwrap_or_default())
     }
 
@@ -189,11 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn a_prestop_that_is_advised_as_well_is_part_of_the_stay() {
+        let advice = sidecar(&[pod(2.0, drain(false, 5.0, 9.0, 30.0))], 5.0);
+        let manifest = advice.manifest.expect("a figure");
+        assert!(
+            manifest.contains("terminationDrainDuration: 15s"),
+            "{manifest}"
+        );
+        assert!(advice.text.contains("preStop of 5 s"), "{}", advice.text);
+    }
+
+    #[test]
     fn without_the_agent_s_word_no_figure_is_made_up() {
         let unseen = PodFinding {
             drain: None,
             ..pod(7.0, SidecarDrain::default())
         };
-        assert_eq!(sidecar(&[unseen]).manifest, None);
+        assert_eq!(sidecar(&[unseen], 0.0).manifest, None);
     }
 }
