@@ -316,6 +316,8 @@ impl Record {
                     pod: Some(pod.name.clone()),
                     ok: 5,
                     failed: 0,
+                    attempts_told: 0,
+                    retried: 0,
                     latest_sent: Some(RunOffset(bucket + WIDTH / 2)),
                     earliest_end: Some(RunOffset(bucket + WIDTH / 10)),
                     latest_end: Some(RunOffset(bucket + WIDTH)),

@@ -37,8 +37,13 @@ impl App {
     }
 
     fn send(&self, path: &str) -> TcpStream {
+        self.send_with(path, "")
+    }
+
+    /// Sends a request with more headers, each with its line's end.
+    fn send_with(&self, path: &str, headers: &str) -> TcpStream {
         let mut stream = self.connect().expect("the app listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: demo\r\n\r\n")
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: demo\r\n{headers}\r\n")
             .expect("the test's own plumbing works");
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -236,6 +241,17 @@ fn a_call_for_an_answer_is_made_and_a_lost_one_is_a_502_and_logged_as_go_would()
 fn an_app_that_calls_nobody_has_no_such_path() {
     let app = App::start(&[]);
     assert!(app.get("/call").starts_with("http/1.1 404"));
+}
+
+#[test]
+fn an_app_echoes_the_attempts_of_a_request_where_it_is_asked_to() {
+    let attempts = "x-envoy-attempt-count: 2";
+    for (setting, echoed) in [("true", true), ("false", false)] {
+        let app = App::start(&[("ECHO_ATTEMPTS", setting)]);
+        let told = head(&mut app.send_with("/", &format!("{attempts}\r\n")));
+        assert_eq!(told.contains(attempts), echoed, "{told}");
+        assert!(!app.get("/").contains("attempt"), "nothing to be told");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How many requests did only a proxy's retry save, as far as that can be seen?
 
 use super::scene::{Counted, Scene, Sighting};
+use crate::evidence::{EventKind, Timeline};
 
 /// The setting that makes a stock mesh show it.
 const HINT: &str = "add `%UPSTREAM_REQUEST_ATTEMPT_COUNT%` to `meshConfig.accessLogFormat`";
@@ -20,8 +21,37 @@ pub(super) struct Masking {
     pub(super) hint: Option<String>,
 }
 
+/// What the answers themselves told of retries since the disruption began.
+struct Echoed {
+    saved: u64,
+    /// Every answer told.
+    all: bool,
+}
+
+impl Echoed {
+    fn of(timeline: &Timeline) -> Self {
+        let since = timeline.disrupted_at();
+        let mut sums = (0, 0, 0);
+        for event in &timeline.events {
+            if let EventKind::Requests(counts) = &event.kind
+                && since.is_none_or(|since| counts.bucket.0 + counts.width > since.0)
+            {
+                sums.0 += counts.ok;
+                sums.1 += counts.attempts_told;
+                sums.2 += counts.retried;
+            }
+        }
+        let (ok, told, saved) = sums;
+        Self {
+            saved,
+            all: told > 0 && told == ok,
+        }
+    }
+}
+
 /// The counts, and the setting that would show what is not seen.
 ///
+/// An app that echoes the attempts of the client's sidecar in every answer shows every saved request.
 /// Lines that count attempts show every saved request: those of each client's own sidecar, or, where
 /// no client has one, those of the servers'. Without them only a request whose id reached the apps of
 /// two pods is seen, and that is no measurement: where none did, some may have been saved.
@@ -40,14 +70,25 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
         let pod = |log: usize| scene.timeline.logs[log].pod.as_str();
         scene.count_since_disrupted(seen.into_iter().map(|(log, at)| (pod(log), at)))
     };
-    let masked = (counts && !scene.outer).then(|| count(attempts.saved(&pods)));
+    let echoed = Echoed::of(scene.timeline);
+    let masked = if scene.outer {
+        None
+    } else if counts {
+        Some(count(attempts.saved(&pods)))
+    } else {
+        echoed.all.then_some(Counted {
+            after: echoed.saved,
+            unsure: 0,
+        })
+    };
     let proxied = !scene.proxies.lives.is_empty();
     let hint = if counts { OUTER } else { HINT };
     Masking {
         masked,
-        at_least: masked
-            .unwrap_or_else(|| count(attempts.seen_saved(&pods)))
-            .after,
+        at_least: masked.map_or_else(
+            || count(attempts.seen_saved(&pods)).after.max(echoed.saved),
+            |masked| masked.after,
+        ),
         doubled: count(attempts.doubled()).after,
         hint: (masked.is_none() && proxied).then(|| hint.to_owned()),
     }

@@ -156,6 +156,13 @@ pub struct RequestCounts {
     pub ok: u64,
     /// Failed. A failed request that names no pod is counted under no pod.
     pub failed: u64,
+    /// Of those answered as expected: how many told how often a proxy had tried them
+    /// (`x-envoy-attempt-count`, where the app echoes it).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts_told: u64,
+    /// Of these: how many had been tried more than once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
     /// Of the answered ones: the latest sending. That pod still accepted then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_sent: Option<RunOffset>,

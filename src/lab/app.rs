@@ -13,6 +13,8 @@
 //! | `/status?code=N` | that status |
 //! | `/call` | what a POST to `CALL_URL` comes to: 200, or 502 and a line in the log |
 //! | `/busy` | the requests that have no answer yet |
+//!
+//! With `ECHO_ATTEMPTS=true` each answer tells the attempt count that its request came with.
 
 mod clock;
 mod notify;

@@ -50,6 +50,11 @@ impl Answer {
         self.text(header).filter(|pod| !pod.is_empty())
     }
 
+    /// How often a proxy had tried the request, where the app echoes it.
+    pub(super) fn attempts(&self) -> Option<u32> {
+        self.text("x-envoy-attempt-count")?.parse().ok()
+    }
+
     /// What the record keeps of it.
     pub(super) fn facts(&self, pod_header: &str) -> ResponseFacts {
         let envoy = self

@@ -282,6 +282,7 @@ fn record(lane: &Lane, arrival: &Arrival, id: Uuid, trace: &Trace, carried: Carr
         pod,
         answered,
         ok: fault.is_none(),
+        attempts: trace.answer.as_ref().and_then(Answer::attempts),
     });
     if let Some(outcome) = fault
         && lane.ledger.stores()

@@ -47,6 +47,8 @@ pub(super) struct Ended<'a> {
     pub(super) answered: bool,
     /// It was as expected.
     pub(super) ok: bool,
+    /// How often a proxy had tried it, as a complete answer tells.
+    pub(super) attempts: Option<u32>,
 }
 
 /// The key of a count.
@@ -63,6 +65,8 @@ pub(super) struct CountKey {
 pub(super) struct Count {
     ok: u64,
     failed: u64,
+    attempts_told: u64,
+    retried: u64,
     /// Latest sending, earliest and latest end of complete answers.
     answered: Option<(RunOffset, RunOffset, RunOffset)>,
 }
@@ -78,6 +82,8 @@ impl Count {
     fn add(&mut self, other: Self) {
         self.ok += other.ok;
         self.failed += other.failed;
+        self.attempts_told += other.attempts_told;
+        self.retried += other.retried;
         if let Some((sent, earliest, latest)) = other.answered {
             self.answered(sent, earliest, latest);
         }
@@ -186,6 +192,10 @@ impl Tally {
         if ended.ok {
             count.ok += 1;
             self.second.ok += 1;
+            if let Some(attempts) = ended.attempts {
+                count.attempts_told += 1;
+                count.retried += u64::from(attempts > 1);
+            }
         } else {
             count.failed += 1;
             self.second.failed += 1;
@@ -286,6 +296,8 @@ pub(super) fn counts_of(
         pod: key.pod.map(|pod| pod.to_string()),
         ok: count.ok,
         failed: count.failed,
+        attempts_told: count.attempts_told,
+        retried: count.retried,
         latest_sent: count.answered.map(|(sent, _, _)| sent),
         earliest_end: count.answered.map(|(_, earliest, _)| earliest),
         latest_end: count.answered.map(|(_, _, latest)| latest),

@@ -123,6 +123,8 @@ fn counts(second: i64, ok: u64, failed: u64) -> EventKind {
         pod: None,
         ok,
         failed,
+        attempts_told: 0,
+        retried: 0,
         latest_sent: None,
         earliest_end: None,
         latest_end: None,

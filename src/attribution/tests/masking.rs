@@ -131,3 +131,23 @@ fn what_the_servers_count_does_not_measure_what_the_clients_proxy_tried() {
     assert_eq!(counts(&found), (None, 1, 0));
     assert!(found.masked_hint.is_some());
 }
+
+#[test]
+fn answers_that_all_tell_their_attempts_measure_what_was_saved() {
+    let cases = [
+        ((90, 7), (Some(7), 7, 0)),
+        ((90, 0), (Some(0), 0, 0)),
+        ((80, 7), (None, 7, 0)),
+        ((0, 0), (None, 0, 0)),
+    ];
+    for ((told, retried), wanted) in cases {
+        let mut stage = stage();
+        stage.counts(0, 90, 0);
+        stage.echoed(90, 50);
+        stage.counts(AT / SECOND + 1, 90, 0);
+        stage.echoed(told, retried);
+        let found = stage.explain();
+        assert_eq!(counts(&found), wanted, "{told} of 90 told");
+        assert_eq!(found.masked_hint.is_none(), wanted.0.is_some());
+    }
+}

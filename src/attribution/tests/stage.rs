@@ -253,6 +253,8 @@ impl Stage {
                         pod: Some((*pod).to_owned()),
                         ok: rate / 10 / pods.len() as u64,
                         failed: 0,
+                        attempts_told: 0,
+                        retried: 0,
                         latest_sent: Some(RunOffset(sent)),
                         earliest_end: Some(RunOffset(sent + MILLI)),
                         latest_end: Some(RunOffset(sent + MILLI)),
@@ -360,11 +362,22 @@ impl Stage {
                 pod: None,
                 ok,
                 failed,
+                attempts_told: 0,
+                retried: 0,
                 latest_sent: None,
                 earliest_end: None,
                 latest_end: None,
             }),
         );
+    }
+
+    /// Of the answers that were counted last, so many told that a proxy had tried them, so many of
+    /// them more than once.
+    pub(super) fn echoed(&mut self, told: u64, retried: u64) {
+        let Some((_, EventKind::Requests(counts))) = self.events.last_mut() else {
+            panic!("nothing was counted");
+        };
+        (counts.attempts_told, counts.retried) = (told, retried);
     }
 
     pub(super) fn explain(mut self) -> Findings {

@@ -20,6 +20,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+/// How often a proxy has tried a request (facts 4.7).
+const ATTEMPTS: &str = "x-envoy-attempt-count";
+
 /// The exit code of a crash that `CRASH_AFTER` asked for.
 const CRASH: u8 = 3;
 
@@ -163,7 +166,11 @@ impl Server {
             let answered = Answered(&activity);
             async move {
                 let id = id_of(&request);
-                let response = self.answer(request).await;
+                let attempts = request.headers().get(ATTEMPTS).cloned();
+                let mut response = self.answer(request).await;
+                if let Some(attempts) = attempts.filter(|_| self.0.settings.echo_attempts) {
+                    response.headers_mut().insert(ATTEMPTS, attempts);
+                }
                 if response.status().is_server_error() {
                     let code = response.status().as_u16();
                     self.0.settings.witness.answered(&id, code);

@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub(super) bind: String,
     pub(super) port: u16,
     pub(super) pod_name: String,
+    /// An answer tells how often a proxy says that its request was tried.
+    pub(super) echo_attempts: bool,
     /// Whom `/call` calls.
     pub(super) call_url: Option<String>,
     pub(super) notify_url: Option<String>,
@@ -73,6 +75,7 @@ impl Settings {
                 .or_else(|| get("HOSTNAME"))
                 .or_else(hostname)
                 .unwrap_or_default(),
+            echo_attempts: read.parsed("ECHO_ATTEMPTS", false, "true or false")?,
             call_url: get("CALL_URL").filter(|url| !url.is_empty()),
             notify_url: get("NOTIFY_URL").filter(|url| !url.is_empty()),
             notify_count,

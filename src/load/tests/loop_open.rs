@@ -6,7 +6,7 @@ use super::super::schedule::{Mix, Schedule};
 use super::super::tally::Second;
 use super::server::{Server, closed_port};
 use super::{PATIENCE, class, config, kept, plan, run};
-use crate::evidence::{EventKind, EventSink, RunClock};
+use crate::evidence::{EventKind, EventSink, RequestCounts, RunClock};
 use crate::load::Generator;
 use crate::scenario::RequestClass;
 use crate::task::wait_until;
@@ -215,6 +215,29 @@ async fn two_workers_share_the_schedule_and_the_pool() {
     for count in counts {
         assert_eq!(count.pod.as_deref(), Some("pod-a"));
         assert!(count.latest_sent >= Some(count.bucket), "{count:?}");
+        assert_eq!((count.attempts_told, count.retried), (0, 0), "{count:?}");
         assert!(count.latest_end >= count.earliest_end && count.latest_end > count.latest_sent);
     }
+}
+
+#[tokio::test]
+async fn answers_tell_how_often_a_proxy_had_tried_them() {
+    let server = Server::start(|mut peer| {
+        let mut attempts = [1, 2, 3].into_iter().cycle();
+        while peer.request().is_some() {
+            let tried = attempts.next().expect("it goes on");
+            peer.say(&format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-envoy-attempt-count: {tried}\r\n\r\n"
+            ));
+        }
+    });
+    let outcomes = run(config(server.address, kept(plan(100.0, 30), 1)), 30).await;
+    let sum = |of: fn(&RequestCounts) -> u64| outcomes.counts().into_iter().map(of).sum::<u64>();
+    let ok = outcomes.summary.ok;
+    assert!(ok > 0 && sum(|count| count.attempts_told) == ok);
+    let retried = sum(|count| count.retried);
+    assert!(
+        retried >= ok * 2 / 3 - 1 && retried < ok,
+        "{retried} of {ok}"
+    );
 }

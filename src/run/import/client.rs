@@ -312,6 +312,8 @@ fn count(buckets: &mut BTreeMap<Key, RequestCounts>, client: &str, row: &Row<'_>
             pod,
             ok: 0,
             failed: 0,
+            attempts_told: 0,
+            retried: 0,
             latest_sent: None,
             earliest_end: None,
             latest_end: None,

@@ -47,6 +47,7 @@ fn inbound(own: &BTreeSet<Inbound>, logging: Logging<'_>) -> Value {
                     cluster,
                     retry: retry::inbound(logging.settings),
                     server_name: "istio-envoy",
+                    counts_attempts: false,
                     logging,
                 })
             } else {
@@ -88,6 +89,7 @@ fn to_service(service: &MeshService, logging: Logging<'_>) -> Value {
             cluster: service.cluster(),
             retry: retry::outbound(logging.settings),
             server_name: "envoy",
+            counts_attempts: true,
             logging,
         })
     } else {
@@ -130,6 +132,9 @@ struct Way<'a> {
     cluster: String,
     retry: Option<Value>,
     server_name: &'static str,
+    /// Tells the next hop how often the request was tried. Istio's inbound routes leave what the
+    /// client's sidecar has told.
+    counts_attempts: bool,
     logging: Logging<'a>,
 }
 
@@ -149,7 +154,7 @@ fn http(way: &Way<'_>) -> Value {
                 "virtual_hosts": [{
                     "name": way.host,
                     "domains": ["*"],
-                    "include_request_attempt_count": true,
+                    "include_request_attempt_count": way.counts_attempts,
                     "routes": [{"name": "default", "match": {"prefix": "/"}, "route": route}],
                 }],
             },
