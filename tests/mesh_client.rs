@@ -6,56 +6,40 @@
 
 #![cfg(target_os = "linux")]
 
-#[path = "lab/namespaces.rs"]
-mod namespaces;
+#[path = "lab/meshed.rs"]
+mod meshed;
 #[path = "lab/record.rs"]
 mod record;
 #[path = "lab/shown.rs"]
 mod shown;
 
-use lastwatch::lab::mesh::find_envoy;
 use serde_json::Value;
 use shown::shown;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The lab's pod that a harness runs in.
 const CLIENT: &str = "lastwatch-client";
 
-/// Runs a scenario in a folder with the harness behind a sidecar; gives what was said.
-fn run(scenario: &Path, run: &Path) -> String {
-    let envoy = find_envoy(None).unwrap_or_else(|error| panic!("{error}"));
+/// One that ships, whose harness is behind a sidecar.
+const SCENARIO: &str = "scenarios/mesh-retries-exhausted.yaml";
+
+/// Runs a scenario with the harness behind a sidecar; gives what was said.
+fn run(scenario: &Path, run: &Path, envoy: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lastwatch"));
     command.arg("run").arg(scenario).args(["--lab", "--envoy"]);
     let output = command.arg(envoy).arg("--out").arg(run).output();
     shown(&output.expect("the program runs"))
 }
 
-/// Where namespaces are not permitted there is no mesh.
-#[expect(clippy::print_stderr, reason = "a test that tries nothing says so")]
-fn meshes() -> bool {
-    let permitted = namespaces::permitted(&["--net", "--pid", "--fork"]);
-    if !permitted {
-        eprintln!("not tried: namespaces are not permitted");
-    }
-    permitted
-}
-
-fn shipped(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 #[test]
 fn failures_of_a_live_run_quote_the_line_of_the_clients_own_sidecar() {
-    if !meshes() {
+    let Some(envoy) = meshed::envoy() else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("run");
-    let text = run(
-        &shipped("scenarios/mesh-retries-exhausted.yaml"),
-        &directory,
-    );
+    let text = run(Path::new(SCENARIO), &directory, &envoy);
     let log = directory.join("logs").join(CLIENT).join("istio-proxy.log");
     let lines = std::fs::read_to_string(log).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert!(lines.contains("outbound|80||demo."), "{lines}");
@@ -81,25 +65,25 @@ fn failures_of_a_live_run_quote_the_line_of_the_clients_own_sidecar() {
 
 #[test]
 fn an_app_that_echoes_attempts_measures_what_the_clients_sidecar_saved() {
-    if !meshes() {
+    let Some(envoy) = meshed::envoy() else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let manifest = "manifests/demo/mesh-retries-exhausted.yaml";
-    let text = std::fs::read_to_string(shipped(manifest)).expect("it ships");
+    let text = std::fs::read_to_string(manifest).expect("it ships");
     let echoing = text.replace(
         "env:\n",
         "env:\n            - {name: ECHO_ATTEMPTS, value: \"true\"}\n",
     );
     assert_ne!(text, echoing);
     std::fs::write(folder.path().join("echoing.yaml"), echoing).expect("a file");
-    let scenario = std::fs::read_to_string(shipped("scenarios/mesh-retries-exhausted.yaml"));
+    let scenario = std::fs::read_to_string(SCENARIO);
     let scenario = scenario.expect("it ships");
     let path = folder.path().join("scenario.yaml");
     let scenario = scenario.replace(&format!("../{manifest}"), "echoing.yaml");
     std::fs::write(&path, scenario).expect("a file");
     let directory = folder.path().join("run");
-    let text = run(&path, &directory);
+    let text = run(&path, &directory, &envoy);
     let report = record::report(&directory);
     let saved = report["masked"].as_u64();
     assert!(saved.is_some_and(|saved| saved > 0), "{saved:?}: {text}");

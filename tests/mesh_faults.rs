@@ -7,8 +7,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is the failure report")]
 
-#[path = "lab/namespaces.rs"]
-mod namespaces;
+#[path = "lab/meshed.rs"]
+mod meshed;
 #[path = "lab/record.rs"]
 mod record;
 #[path = "lab/shown.rs"]
@@ -16,8 +16,6 @@ mod shown;
 #[path = "lab/wait.rs"]
 mod wait;
 
-use lastwatch::lab::mesh::find_envoy;
-use namespaces::permitted;
 use serde_json::Value;
 use shown::shown;
 use std::os::unix::fs::PermissionsExt;
@@ -82,13 +80,8 @@ struct Bed {
 
 impl Bed {
     /// `None`: there is no mesh here.
-    #[expect(clippy::print_stderr, reason = "a test that tries nothing says so")]
     fn new(manifest: &str, steps: &str, more: &str, mesh: &str) -> Option<Self> {
-        if !permitted(&["--net", "--pid", "--fork"]) {
-            eprintln!("not tried: namespaces are not permitted");
-            return None;
-        }
-        let envoy = find_envoy(None).unwrap_or_else(|error| panic!("{error}"));
+        let envoy = meshed::envoy()?;
         let folder = tempfile::tempdir().unwrap();
         let scenario = SCENARIO.replace("STEPS", steps);
         let scenario = scenario.replace("MORE", more).replace("MESH", mesh);

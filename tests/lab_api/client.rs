@@ -18,6 +18,12 @@ pub(crate) fn config(name: &str, value: &str) -> ConfigMap {
     .unwrap()
 }
 
+/// The version from which a watch sees what comes from now on.
+pub(crate) async fn version(configs: &Api<ConfigMap>) -> String {
+    let list = configs.list(&ListParams::default()).await.unwrap();
+    list.metadata.resource_version.unwrap()
+}
+
 pub(crate) fn code(error: &kube::Error) -> (u16, String) {
     match error {
         kube::Error::Api(status) => (status.code, status.message.clone()),

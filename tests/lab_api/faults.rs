@@ -1,33 +1,23 @@
 //! Faults on purpose, as a client feels them.
 
+use super::client::{config, version};
 use super::cluster::Practice;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{PostParams, WatchEvent, WatchParams};
 use lastwatch::task::wait_until;
-use serde_json::json;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn config(name: &str) -> ConfigMap {
-    serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()
-}
 
 #[tokio::test]
 async fn a_watch_from_a_forgotten_version_is_told_that_it_is_gone() {
     let practice = Practice::start().await;
     let configs: Api<ConfigMap> = Api::default_namespaced(practice.client().await);
-    let old = configs
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .metadata
-        .resource_version
-        .unwrap();
+    let old = version(&configs).await;
     configs
-        .create(&PostParams::default(), &config("a"))
+        .create(&PostParams::default(), &config("a", "red"))
         .await
         .unwrap();
     practice.api.expire_history();
@@ -47,20 +37,14 @@ async fn a_watch_from_a_forgotten_version_is_told_that_it_is_gone() {
 async fn a_cut_breaks_open_watches_and_not_later_ones() {
     let practice = Practice::start().await;
     let configs: Api<ConfigMap> = Api::default_namespaced(practice.client().await);
-    let version = configs
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .metadata
-        .resource_version
-        .unwrap();
+    let version = version(&configs).await;
     let mut watch = configs
         .watch(&WatchParams::default(), &version)
         .await
         .unwrap()
         .boxed();
     configs
-        .create(&PostParams::default(), &config("a"))
+        .create(&PostParams::default(), &config("a", "red"))
         .await
         .unwrap();
     assert!(matches!(
@@ -114,7 +98,7 @@ async fn an_outage_refuses_connections_and_then_everything_is_there_again() {
     let practice = Practice::start().await;
     let configs: Api<ConfigMap> = Api::default_namespaced(practice.client().await);
     configs
-        .create(&PostParams::default(), &config("a"))
+        .create(&PostParams::default(), &config("a", "red"))
         .await
         .unwrap();
     practice.api.outage(Duration::from_millis(400));

@@ -1,6 +1,6 @@
 //! Lists in pages and watches, through `kube`.
 
-use super::client::config;
+use super::client::{config, version};
 use super::cluster::Practice;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -56,13 +56,7 @@ async fn pages_show_one_moment_even_when_objects_change_between_them() {
 async fn a_selective_watch_sees_objects_come_in_and_leave() {
     let practice = Practice::start().await;
     let configs: Api<ConfigMap> = Api::default_namespaced(practice.client().await);
-    let version = configs
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .metadata
-        .resource_version
-        .unwrap();
+    let version = version(&configs).await;
     let params = WatchParams::default().labels("color=red");
     let mut watch = configs.watch(&params, &version).await.unwrap().boxed();
     let paint = |color: &str| Patch::Merge(json!({"metadata": {"labels": {"color": color}}}));
