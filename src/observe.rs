@@ -15,6 +15,7 @@ mod probe;
 mod testing;
 mod watch;
 
+pub(crate) use pods::SIDECAR;
 pub use pods::{ContainerState, PodBook, PodState, PodSummary};
 
 use crate::cluster::Cluster;

@@ -19,7 +19,7 @@ mod routes;
 mod since;
 mod span;
 
-pub(super) use app_log::AppLog;
+pub(super) use app_log::{AppLog, place};
 pub(super) use baseline::Baseline;
 pub(super) use blind::Blind;
 pub(super) use circumstances::Circumstances;

@@ -49,7 +49,7 @@ pub(super) enum Keep {
     /// Events about the workload, its replica sets and pods, and whoever scales it.
     EventsAbout(String),
     /// Nodes and leases of the nodes that host the pods of these books.
-    Hosts(Vec<PodBook>),
+    Hosts(Books),
 }
 
 impl Keep {
@@ -59,7 +59,7 @@ impl Keep {
             Self::EventsAbout(workload) => concerns(workload, &object["involvedObject"]),
             Self::Hosts(books) => object["metadata"]["name"]
                 .as_str()
-                .is_some_and(|node| books.iter().any(|book| book.is_host(node))),
+                .is_some_and(|node| books.subject.is_host(node) || books.client.is_host(node)),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Books {
 
 /// Everything that is watched of a subject. Pods come first: others ask the book for their nodes.
 pub(super) fn feeds(subject: &Subject, books: &Books) -> Vec<Feed> {
-    let hosts = || Keep::Hosts(vec![books.subject.clone(), books.client.clone()]);
+    let hosts = || Keep::Hosts(books.clone());
     let namespace = subject.namespace.as_str();
     let labels = Some(subject.selector.clone());
     let (workload, group) = workload_resource(subject.workload.kind);

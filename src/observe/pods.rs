@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// The container that a mesh adds.
-pub(super) const SIDECAR: &str = "istio-proxy";
+pub(crate) const SIDECAR: &str = "istio-proxy";
 
 /// A pod as its last delivery showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

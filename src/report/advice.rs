@@ -42,15 +42,11 @@ pub(super) fn advise(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<Advi
     let mut causes: Vec<Cause> = failures.iter().map(|failure| failure.cause).collect();
     causes.sort_unstable();
     causes.dedup();
-    // A preStop hook that is advised as well lets the app end so much later.
-    let later = if causes.contains(&Cause::EndpointPropagation) {
-        prestop(late(failures, pods))
-    } else {
-        0.0
-    };
+    let propagated = causes.contains(&Cause::EndpointPropagation);
+    let late = propagated.then(|| late(failures, pods));
     let mut advice: Vec<Advice> = causes
         .into_iter()
-        .filter_map(|cause| for_cause(cause, failures, pods, later))
+        .filter_map(|cause| for_cause(cause, failures, pods, late))
         .collect();
     let hazards: BTreeSet<&str> = pods
         .iter()
@@ -59,7 +55,7 @@ pub(super) fn advise(failures: &[FailureEntry], pods: &[PodFinding]) -> Vec<Advi
         .collect();
     for hazard in hazards {
         let known = advice.iter().any(|a| a.cures == hazard);
-        if let Some(found) = for_hazard(hazard, pods, later)
+        if let Some(found) = for_hazard(hazard, pods, late)
             && !known
         {
             advice.push(found);
@@ -80,12 +76,12 @@ fn for_cause(
     cause: Cause,
     failures: &[FailureEntry],
     pods: &[PodFinding],
-    later: f64,
+    late: Option<f64>,
 ) -> Option<Advice> {
     let of_cause = || failures.iter().filter(move |f| f.cause == cause);
     Some(match cause {
-        Cause::EndpointPropagation => propagation(late(failures, pods), pods),
-        Cause::SidecarExitedFirst => sidecar(pods, later),
+        Cause::EndpointPropagation => propagation(late?, pods),
+        Cause::SidecarExitedFirst => sidecar(pods, later(late)),
         Cause::InFlightCut => {
             let longest = of_cause().map(|f| f.end - f.sent).fold(0.0, f64::max);
             plain(
@@ -195,6 +191,11 @@ fn prestop(late: f64) -> f64 {
     (late + ALLOWANCE_S).ceil().max(MIN_PRESTOP_S)
 }
 
+/// So many seconds later the app will end, once it has the preStop hook that is advised.
+fn later(late: Option<f64>) -> f64 {
+    late.map_or(0.0, prestop)
+}
+
 /// The app has to serve on for longer than traffic came.
 fn propagation(late: f64, pods: &[PodFinding]) -> Advice {
     let seconds = prestop(late);
@@ -226,10 +227,10 @@ fn deaf() -> Advice {
     }
 }
 
-fn for_hazard(hazard: &str, pods: &[PodFinding], later: f64) -> Option<Advice> {
+fn for_hazard(hazard: &str, pods: &[PodFinding], late: Option<f64>) -> Option<Advice> {
     let (name, container) = hazard.split_once(':').unwrap_or((hazard, ""));
     let mut advice = match name {
-        "sidecar-exited-first" => sidecar(pods, later),
+        "sidecar-exited-first" => sidecar(pods, later(late)),
         "term-signal-unhandled" => deaf(),
         "sigkill" => plain(
             Cause::GraceExceeded,

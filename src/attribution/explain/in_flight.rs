@@ -48,16 +48,7 @@ pub(super) fn explain(
         // A narrow interval that holds the instant says more than a wide one.
         nearness(app.at, case.end) * (2.0 + density(app.at))
     };
-    propose(
-        case,
-        index,
-        pod,
-        app,
-        link.hop,
-        weight,
-        Because::AppEnded,
-        found,
-    );
+    propose(case, index, pod, app, link.hop, weight, found);
 }
 
 /// A proxy waited for an answer of this app, and the app had ended meanwhile, before its own proxy.
@@ -66,16 +57,7 @@ fn unanswered(case: &Case<'_>, index: usize, pod: &Pod, app: End, found: &mut Ve
         return;
     }
     let weight = 2.0 * overlap(app.at, case.span());
-    propose(
-        case,
-        index,
-        pod,
-        app,
-        Hop::Pod,
-        weight,
-        Because::AppEnded,
-        found,
-    );
+    propose(case, index, pod, app, Hop::Pod, weight, found);
 }
 
 /// Between 0 and 1: the narrower the interval, the more.
@@ -97,22 +79,9 @@ fn under_proxy(case: &Case<'_>, index: usize, pod: &Pod, app: End, found: &mut V
         return;
     };
     let weight = 1.2 * nearness(proxy.at, case.end) * overlap(app.at, case.span());
-    propose(
-        case,
-        index,
-        pod,
-        app,
-        Hop::Pod,
-        weight,
-        Because::AppEnded,
-        found,
-    );
+    propose(case, index, pod, app, Hop::Pod, weight, found);
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call site's values, named once"
-)]
 fn propose(
     case: &Case<'_>,
     index: usize,
@@ -120,13 +89,13 @@ fn propose(
     app: End,
     hop: Hop,
     weight: f64,
-    because: Because,
     found: &mut Vec<Hypothesis>,
 ) {
     if weight <= 0.0 {
         return;
     }
     let mut push = |cause, share: f64, tight| {
+        let because = Because::AppEnded;
         let mut proposal =
             Hypothesis::new(cause, Some(index), hop, weight * share, because).tight(tight);
         if pod.deleted.is_some_and(|deleted| deleted.hi <= case.end) {

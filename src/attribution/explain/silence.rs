@@ -7,8 +7,9 @@
 
 use super::{Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::Pod;
-use crate::evidence::{Clock, Interval, RunOffset};
+use crate::attribution::scene::{Pod, place};
+use crate::evidence::{Interval, RunOffset};
+use std::collections::HashMap;
 
 /// Envoy's flush, and what a runtime needs.
 const WRITTEN: i64 = 1_500_000_000;
@@ -21,15 +22,18 @@ pub(super) fn weigh(scene: &Scene<'_>, case: &Case<'_>, found: &mut [Hypothesis]
     if case.pod.is_some() || !reached_a_sidecar(case) {
         return;
     }
+    // A pod is proposed for several causes, and asked once.
+    let mut asked: HashMap<usize, bool> = HashMap::new();
     for hypothesis in found {
         let needs_the_sidecar = !matches!(
             hypothesis.cause,
             Cause::NewPodNotReady | Cause::StaleConnection | Cause::NodeLost
         );
-        let silent = hypothesis
-            .pod
-            .is_some_and(|pod| silent(scene, case, &scene.pods[pod]));
-        if silent && needs_the_sidecar {
+        let Some(pod) = hypothesis.pod.filter(|_| needs_the_sidecar) else {
+            continue;
+        };
+        let ask = || silent(scene, case, &scene.pods[pod]);
+        if *asked.entry(pod).or_insert_with(ask) {
             hypothesis.weight *= SILENT;
         }
     }
@@ -57,13 +61,7 @@ fn silent(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> bool {
         lo: case.sent(),
         hi: RunOffset(case.end.0 + WRITTEN),
     };
-    if scene.blind_to_log(&pod.life.name, &proxy.name, around) {
-        return false;
-    }
-    let place = |stamp| {
-        let clock = Clock::Node(pod.life.node.clone()?);
-        scene.offsets.place(&clock, stamp, 0)
-    };
+    let place = |stamp| place(&scene.offsets, pod.life.node.as_deref(), stamp);
     let Some((first, last)) = pod.proxy.written else {
         return false;
     };
@@ -71,5 +69,6 @@ fn silent(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> bool {
     let logged_after = place(last).is_some_and(|at| at.lo >= around.hi);
     logged_before
         && logged_after
+        && !scene.blind_to_log(&pod.life.name, &proxy.name, around)
         && !scene.may_have_logged(case.event, case.request, &pod.life.name)
 }

@@ -210,7 +210,7 @@ pub(super) fn constraints(
     }
 }
 
-/// Where a line of the app's log lies on the harness's clock.
+/// Where a line of a container on this node lies on the harness's clock.
 pub(in crate::attribution) fn place(
     offsets: &crate::evidence::ClockOffsets,
     node: Option<&str>,

@@ -3,8 +3,8 @@
 //! Following begins with older lines of a log, and the baseline writes some too: a gate on lines is
 //! about those that the disruption can have caused.
 
-use super::Scene;
-use crate::evidence::Clock;
+use super::{Scene, app_log};
+use crate::evidence::RunOffset;
 
 /// Where a line lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,10 @@ impl Scene<'_> {
         &self,
         lines: impl Iterator<Item = (&'l str, Option<i64>)>,
     ) -> Counted {
+        let start = self.timeline.disrupted_at();
         let mut counted = Counted::default();
         for (pod, stamp) in lines {
-            match self.since_disrupted(pod, stamp) {
+            match start.map_or(Since::After, |start| self.since(start, pod, stamp)) {
                 Since::Before => {}
                 Since::Unsure => counted.unsure += 1,
                 Since::After => counted.after += 1,
@@ -42,21 +43,15 @@ impl Scene<'_> {
         counted
     }
 
-    fn since_disrupted(&self, pod: &str, stamp: Option<i64>) -> Since {
-        let Some(start) = self.timeline.disrupted_at() else {
-            return Since::After;
-        };
+    fn since(&self, start: RunOffset, pod: &str, stamp: Option<i64>) -> Since {
         let owners = self.by_name.get(pod).into_iter().flatten();
         let mut owners = owners.map(|index| &self.pods[*index].life).peekable();
         let known = owners.peek().is_some();
         if known && owners.all(|life| !life.initial && life.first_seen > start) {
             return Since::After;
         }
-        let place = |stamp| {
-            let clock = Clock::Node(self.nodes.get(pod)?.clone());
-            self.offsets.place(&clock, stamp, 0)
-        };
-        match stamp.and_then(place) {
+        let node = self.nodes.get(pod).map(String::as_str);
+        match stamp.and_then(|stamp| app_log::place(&self.offsets, node, stamp)) {
             Some(at) if at.hi < start => Since::Before,
             Some(at) if at.lo >= start => Since::After,
             _ => Since::Unsure,

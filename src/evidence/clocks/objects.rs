@@ -86,48 +86,26 @@ fn kubelet_event(object: &Value, seen: i64, found: &mut Vec<Constraint>) {
 }
 
 fn pod_constraints(pod: &PodLife, wall: impl Fn(RunOffset) -> i64, found: &mut Vec<Constraint>) {
-    let api = "stamps of the API against their arrival";
-    if let Some(created) = pod.created {
-        let seen = wall(pod.first_seen);
-        found.push(Constraint::stamped_before(
-            Clock::Apiserver,
-            created,
-            seen,
-            api,
-        ));
-        if !pod.initial {
-            let known = seen - WATCH_LATENCY;
+    let mut stamped = |stamp, seen: i64, arrived_live: bool| {
+        let method = "stamps of the API against their arrival";
+        let before = Constraint::stamped_before(Clock::Apiserver, stamp, seen, method);
+        found.push(before);
+        if arrived_live {
+            let (clock, known) = (Clock::Apiserver, seen - WATCH_LATENCY);
             found.push(Constraint::stamped_after(
-                Clock::Apiserver,
-                created,
-                FLOOR,
-                known,
-                true,
-                api,
+                clock, stamp, FLOOR, known, true, method,
             ));
         }
+    };
+    if let Some(created) = pod.created {
+        stamped(created, wall(pod.first_seen), !pod.initial);
     }
     let deleted = pod
         .deletion
         .as_ref()
         .filter(|_| !pod.going_before_run && !pod.unseen);
     if let Some(deletion) = deleted {
-        let (stamp, seen) = (deletion.requested, wall(deletion.seen));
-        found.push(Constraint::stamped_before(
-            Clock::Apiserver,
-            stamp,
-            seen,
-            api,
-        ));
-        let known = seen - WATCH_LATENCY;
-        found.push(Constraint::stamped_after(
-            Clock::Apiserver,
-            stamp,
-            FLOOR,
-            known,
-            true,
-            api,
-        ));
+        stamped(deletion.requested, wall(deletion.seen), true);
     }
     let Some(node) = &pod.node else {
         return;

@@ -1,8 +1,9 @@
 //! For how long must a sidecar stay so that its app can end before it (facts 3.3, 3.5)?
 //!
 //! Computed from what this run showed: from the moment the sidecar was told to stop to the app's
-//! end, and some more; a preStop hook that is advised as well moves that end. Which setting says so depends on how the sidecar waits: beside
-//! `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`, `terminationDrainDuration` is ignored.
+//! end, and some more; a preStop hook that is advised as well moves that end. Which setting says so
+//! depends on how the sidecar waits: beside `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`,
+//! `terminationDrainDuration` is ignored.
 
 use super::{ALLOWANCE_S, Advice};
 use crate::attribution::{Cause, PodFinding, SidecarDrain, SidecarKind};

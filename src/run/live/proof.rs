@@ -9,7 +9,7 @@ mod marked;
 use super::error::Obstacle;
 use crate::evidence::{Blindness, EventKind, EventSink, Harness, Source};
 use crate::load::{self, LoadConfig, LoadTarget};
-use crate::observe::Observers;
+use crate::observe::{Observers, SIDECAR};
 use crate::scenario::Plan;
 use crate::task::wait_until;
 use std::collections::BTreeSet;
@@ -26,9 +26,6 @@ const STREAMS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Timed calls without which the API server's clock is not bounded.
 const TIMED_CALLS: u64 = 20;
-
-/// The container whose log names every request.
-const SIDECAR: &str = "istio-proxy";
 
 /// Somebody listens at the target's address; a refusal is an answer too.
 pub(super) async fn answers(target: &LoadTarget, url: bool) -> Result<(), Obstacle> {

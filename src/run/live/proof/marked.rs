@@ -5,11 +5,11 @@
 //! that they left through. An app need not log its requests, so its silence is no fault.
 
 use super::super::error::Obstacle;
-use super::{SIDECAR, needs_sidecars_log, no_answer};
+use super::{needs_sidecars_log, no_answer};
 use crate::evidence::{Blindness, EventKind, EventSink, Source};
 use crate::load::{self, LoadConfig, Marked};
 use crate::observe::logs::Found;
-use crate::observe::{Observers, PodState};
+use crate::observe::{Observers, PodState, SIDECAR};
 use crate::scenario::Plan;
 use crate::task::wait_until;
 use std::collections::BTreeMap;
