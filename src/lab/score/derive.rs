@@ -84,7 +84,9 @@ pub(super) fn true_cause(failure: &FailedRequest, started_at: i64, history: &His
     let (from, until) = if reused {
         (made - 1_000_000_000, began + LATE_NEWS)
     } else {
-        (began - RESOLUTION, ended + LATE_NEWS)
+        // A long request ends long after it connected, and its port may be used again at once.
+        let connected = failure.connected.map_or(ended, epoch);
+        (began - RESOLUTION, connected + LATE_NEWS)
     };
     let Some((pod, port)) = history.chosen(port, to, from, until) else {
         let refused = matches!(

@@ -237,6 +237,38 @@ fn a_pod_that_has_never_listened_is_new() {
 }
 
 #[test]
+fn a_port_used_again_after_a_long_request_says_nothing_of_it() {
+    let again = told(
+        9_100,
+        Fact::Connection {
+            from: "172.18.0.2:40001".parse().expect("an address"),
+            to: "10.96.0.10:80".parse().expect("an address"),
+            chosen: "10.244.0.9:8080".parse().expect("an address"),
+        },
+    );
+    let other = Fact::Pod {
+        pod: "demo-2-a".to_owned(),
+        uid: "v".to_owned(),
+        address: "10.244.0.9".to_owned(),
+    };
+    let history = story(vec![
+        deleting(4_000),
+        signal(7_000, "SIGTERM", true),
+        told(8_000, other),
+        signal(9_000, "SIGKILL", false),
+        end(9_000, 137),
+        again,
+    ]);
+    let long = FailedRequest {
+        connected: Some(RunOffset::from_millis(1_001)),
+        ..new(RequestPhase::WaitHeaders, error(ErrorClass::Closed), 9_000)
+    };
+    let truth = true_cause(&long, START, &history);
+    assert_eq!(truth.cause, Some("grace-exceeded"));
+    assert_eq!(truth.pod.as_deref(), Some(POD));
+}
+
+#[test]
 fn what_lies_within_the_resolution_is_as_good() {
     let more = vec![deleting(700), end(995, 0), listen(1_005, 0)];
     let truth = true_cause(&kept(error(ErrorClass::Closed), 1_001), START, &story(more));
