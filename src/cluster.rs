@@ -14,6 +14,7 @@ pub(crate) mod mock;
 mod names;
 mod own;
 mod pods;
+mod proxy;
 pub mod rights;
 mod service;
 mod target;

@@ -1,7 +1,7 @@
 //! Which cluster is meant, and how is it reached?
 
 use super::error::Error;
-use super::names;
+use super::{names, proxy};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ pub struct Cluster {
     namespace: String,
     context: String,
     server: String,
+    proxy: Option<String>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -35,6 +36,7 @@ impl std::fmt::Debug for Cluster {
         f.debug_struct("Cluster")
             .field("context", &self.context)
             .field("server", &self.server)
+            .field("proxy", &self.proxy)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
@@ -54,11 +56,15 @@ impl Cluster {
             .unwrap_or_else(|| config.default_namespace.clone());
         let server = config.cluster_url.to_string();
         let server = server.trim_end_matches('/').to_owned();
+        let proxy = config.proxy_url.as_ref().map(proxy::shown);
         let client = kube::Client::try_from(config).map_err(|source| Error::Client {
             server: server.clone(),
             source: Box::new(source),
         })?;
-        let cluster = Self::new(client, &context, &server, &namespace);
+        let cluster = Self {
+            proxy,
+            ..Self::new(client, &context, &server, &namespace)
+        };
         match cluster.read::<serde_json::Value>("/version").await {
             // Some clusters hide the version from everybody but administrators.
             Ok(_) | Err(Error::Forbidden { .. }) => Ok(cluster),
@@ -73,6 +79,7 @@ impl Cluster {
             namespace: namespace.to_owned(),
             context: context.to_owned(),
             server: server.to_owned(),
+            proxy: None,
         }
     }
 
@@ -104,6 +111,11 @@ impl Cluster {
     pub fn server(&self) -> &str {
         &self.server
     }
+
+    /// The proxy on the way to it, without its password.
+    pub(super) fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
+    }
 }
 
 async fn configuration(reach: &Reach) -> Result<(Config, String), Error> {
@@ -121,13 +133,27 @@ async fn configuration(reach: &Reach) -> Result<(Config, String), Error> {
         context: Some(context.clone()),
         ..KubeConfigOptions::default()
     };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+    let failed = |source| fault(source, reach.kubeconfig.as_deref());
+    let mut config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options)
         .await
-        .map_err(|source| Error::Kubeconfig {
-            path: place(reach.kubeconfig.as_deref()),
-            source: Box::new(source),
-        })?;
+        .map_err(failed)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    config.proxy_url = proxy::chosen(&kubeconfig, &context, &config.cluster_url, variable)
+        .map_err(|source| failed(KubeconfigError::ParseProxyUrl(source)))?;
     Ok((config, context))
+}
+
+fn fault(source: KubeconfigError, path: Option<&Path>) -> Error {
+    let source = Box::new(source);
+    match *source {
+        KubeconfigError::ParseProxyUrl(_) | KubeconfigError::ParseNoProxy(_) => {
+            Error::Proxy { source }
+        }
+        _ => Error::Kubeconfig {
+            path: place(path),
+            source,
+        },
+    }
 }
 
 /// `None`: there is none, and none was asked for.

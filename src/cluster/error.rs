@@ -16,6 +16,17 @@ pub enum Error {
         #[source]
         source: Box<KubeconfigError>,
     },
+    /// What names the proxy, or whom to reach without it, cannot be read.
+    #[error(
+        "failed to find out through which proxy the API server is reached\n\
+         hint: `HTTPS_PROXY` and the kubeconfig's `proxy-url` are written like \
+         `http://proxy.example:3128`, `NO_PROXY` like `localhost,.example,10.0.0.0/8`"
+    )]
+    Proxy {
+        /// Why.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
     /// There is no kubeconfig, and this is no pod.
     #[error(
         "found no cluster: there is no kubeconfig, and this is not a pod\n\
@@ -59,12 +70,15 @@ pub enum Error {
     },
     /// Nothing answers at the API server's address.
     #[error(
-        "cannot reach the API server at `{server}`\n\
-         hint: is the cluster up, and is the context the right one?"
+        "cannot reach the API server at `{server}`{}\n\
+         hint: is the cluster up, and is the context the right one?",
+        through(proxy.as_deref())
     )]
     Unreachable {
         /// The API server's address.
         server: String,
+        /// The proxy on the way.
+        proxy: Option<String>,
         /// Why.
         #[source]
         source: Box<kube::Error>,
@@ -119,6 +133,10 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+}
+
+fn through(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy `{proxy}`"))
 }
 
 impl Error {

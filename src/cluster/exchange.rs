@@ -273,9 +273,11 @@ impl Cluster {
         let server = self.server().to_owned();
         let source = Box::new(source);
         match *source {
-            kube::Error::HyperError(_) | kube::Error::Service(_) => {
-                Error::Unreachable { server, source }
-            }
+            kube::Error::HyperError(_) | kube::Error::Service(_) => Error::Unreachable {
+                server,
+                proxy: self.proxy().map(str::to_owned),
+                source,
+            },
             _ => Error::Client { server, source },
         }
     }

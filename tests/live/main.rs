@@ -18,6 +18,7 @@ mod namespaces;
 mod node;
 mod panics;
 mod practice;
+mod proxies;
 #[path = "../lab/record.rs"]
 mod record;
 mod repeat;

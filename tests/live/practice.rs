@@ -10,6 +10,7 @@ use lastwatch::lab::controllers;
 use lastwatch::lab::store::{Status, Store};
 use lastwatch::task::Scope;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -299,15 +300,38 @@ impl Practice {
     }
 
     pub(crate) fn write_kubeconfig(&self, token: &str) {
+        self.write(json!({"server": self.server}), token);
+    }
+
+    /// Goes on with an API server that is behind a proxy.
+    pub(crate) fn write_kubeconfig_behind(&self, proxy: &str, server: &str) {
+        self.write(json!({"server": server, "proxy-url": proxy}), &self.token);
+    }
+
+    fn write(&self, cluster: Value, token: &str) {
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "practice",
-            "clusters": [{"name": "c", "cluster": {"server": self.server}}],
+            "clusters": [{"name": "c", "cluster": cluster}],
             "users": [{"name": "u", "user": {"token": token}}],
             "contexts": [{
                 "name": "practice", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE},
             }],
         });
         std::fs::write(self.kubeconfig(), text.to_string()).unwrap();
+    }
+
+    /// Lets a listener of this cluster be served until the end, with the API server's address; gives
+    /// the listener's.
+    pub(crate) fn serve_beside<F>(&self, serve: impl FnOnce(TcpListener, String) -> F) -> SocketAddr
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listening = TcpListener::bind("127.0.0.1:0");
+        let listener = self.runtime.block_on(listening).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = self.server.trim_start_matches("http://").to_owned();
+        self.runtime.spawn(serve(listener, server));
+        address
     }
 
     /// Writes a scenario with these steps and further fields of `spec`.

@@ -19,6 +19,16 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// What names a proxy. Nothing of a lab is behind one, and from its network none can be reached.
+const PROXIES: &[&str] = &[
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
 impl Session {
     /// Runs a command in the lab's network, as a program on the first node would be, or in the
     /// client's pod where there is one, and passes SIGINT, SIGTERM and SIGHUP on to it. It has its own
@@ -66,6 +76,9 @@ async fn run(entrance: Option<Entrance>, mut command: Command) -> Result<ExitSta
         .collect();
     net::enter(&mut command, &handles);
     stay_here(&mut command).map_err(failed)?;
+    for name in PROXIES {
+        command.env_remove(name);
+    }
     // Whatever ends this program, nothing of what it ran is left; a run undoes its changes then.
     end_with_parent(&mut command, Signal::SIGTERM);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
