@@ -24,7 +24,7 @@ pub use model::{
     CauseSummary, ClientSummary, FailureEntry, HarnessSummary, REPORT_VERSION, Report, RunSummary,
 };
 pub use terminal::terminal;
-pub(crate) use words::thousands;
+pub(crate) use words::{thousands, transport};
 
 /// The formats that `--report FORMAT=FILE` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

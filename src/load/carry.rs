@@ -78,7 +78,7 @@ impl Trace {
     }
 
     /// The phase, where nothing but the clock ended the request.
-    fn reached(&self, class: &Class) -> RequestPhase {
+    pub(super) fn reached(&self, class: &Class) -> RequestPhase {
         match self.phase {
             RequestPhase::Send if self.seen().sent_whole(class.body.len()) => {
                 RequestPhase::WaitHeaders

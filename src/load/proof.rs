@@ -36,6 +36,8 @@ pub struct Marked {
     pub pod: Option<String>,
     /// The status of its answer, where one came.
     pub status: Option<u16>,
+    /// How the transport failed and in which phase, where none came.
+    pub failure: Option<(ErrorClass, RequestPhase)>,
 }
 
 /// The generator's part of the self-proof: a refused connect is seen as refused, the schedule can
@@ -178,6 +180,11 @@ pub async fn send_marked(
                 .and_then(|answer| answer.pod(&lane.pod_header))
                 .map(str::to_owned),
             status: answer.map(|answer| answer.status),
+            failure: match carried {
+                Ok(Carried::Broken(broken)) => Some((broken.class, broken.phase)),
+                Ok(Carried::Answered | Carried::Dropped) => None,
+                Err(_) => Some((ErrorClass::Timeout, trace.reached(class))),
+            },
         });
     }
     Ok(Some(marked))

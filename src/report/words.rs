@@ -72,9 +72,7 @@ pub(super) fn seen(request: &FailedRequest) -> String {
             grpc: Some(grpc),
         } => format!("status {code}, grpc-status {grpc},"),
         Outcome::UnexpectedBody { code } => format!("status {code} with an unexpected body"),
-        Outcome::Transport { class, .. } => {
-            format!("{} {}", class_word(*class), phase_word(request.phase))
-        }
+        Outcome::Transport { class, .. } => transport(*class, request.phase),
     };
     let connection = match request.connection.kind {
         ConnectionKind::New => "a new connection".to_owned(),
@@ -85,6 +83,11 @@ pub(super) fn seen(request: &FailedRequest) -> String {
         ),
     };
     format!("{what} on {connection}")
+}
+
+/// What a transport did: `reset before headers`.
+pub(crate) fn transport(class: ErrorClass, phase: RequestPhase) -> String {
+    format!("{} {}", class_word(class), phase_word(phase))
 }
 
 const fn class_word(class: ErrorClass) -> &'static str {

@@ -27,6 +27,7 @@ mod rest;
 #[path = "../lab/shown.rs"]
 mod shown;
 mod signals;
+mod unanswered;
 #[path = "../lab/wait.rs"]
 mod wait;
 

@@ -2,7 +2,7 @@
 
 use super::server::{Server, header};
 use super::{class, config, plan};
-use crate::evidence::RunClock;
+use crate::evidence::{ErrorClass, RequestPhase, RunClock};
 use crate::load::{prove, send_marked};
 
 #[tokio::test]
@@ -32,6 +32,17 @@ async fn a_plan_beyond_the_machines_handles_is_a_fault() {
 }
 
 #[tokio::test]
+async fn a_marked_request_without_an_answer_says_how_it_failed() {
+    let config = config(super::server::closed_port(), plan(50.0, 1));
+    let marked = send_marked(&config, RunClock::start(), 1)
+        .await
+        .expect("the plan is valid")
+        .expect("its class is a GET");
+    let refused = (ErrorClass::Refused, RequestPhase::Connect);
+    assert_eq!((marked[0].status, marked[0].failure), (None, Some(refused)));
+}
+
+#[tokio::test]
 async fn marked_requests_carry_the_ids_that_are_told_and_change_nothing() {
     let server = Server::start(|mut peer| {
         peer.request();
@@ -57,6 +68,7 @@ async fn marked_requests_carry_the_ids_that_are_told_and_change_nothing() {
             (marked.status, marked.pod.as_deref()),
             (Some(200), Some("pod-a"))
         );
+        assert_eq!(marked.failure, None);
     }
     plan.requests.truncate(1);
     let none = send_marked(&config(server.address, plan), clock, 4).await;

@@ -5,7 +5,9 @@
 //! clock is bounded. What fails here is a fault in the record, which makes the run INCONCLUSIVE.
 
 mod marked;
+mod unanswered;
 
+use super::LiveRun;
 use super::error::Obstacle;
 use crate::evidence::{Blindness, EventKind, EventSink, Harness, Source};
 use crate::load::{self, LoadConfig, LoadTarget};
@@ -28,7 +30,7 @@ const STREAMS_PATIENCE: Duration = Duration::from_secs(10);
 const TIMED_CALLS: u64 = 20;
 
 /// Somebody listens at the target's address; a refusal is an answer too.
-pub(super) async fn answers(target: &LoadTarget, url: bool) -> Result<(), Obstacle> {
+pub(super) async fn answers(run: &LiveRun, target: &LoadTarget) -> Result<(), Obstacle> {
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
         let connect = tokio::net::TcpStream::connect(target.to_string());
@@ -41,20 +43,7 @@ pub(super) async fn answers(target: &LoadTarget, url: bool) -> Result<(), Obstac
             Err(_) => last = format!("no answer within {ATTEMPT_PATIENCE:?}"),
         }
     }
-    Err(no_answer(target, url, last))
-}
-
-fn no_answer(target: &LoadTarget, url: bool, last: String) -> Obstacle {
-    Obstacle::NoAnswer {
-        address: target.to_string(),
-        last,
-        hint: if url {
-            "is `target.url` right, and can this machine reach it?"
-        } else {
-            "a Service's address works only inside its cluster: run lastwatch there as a Job \
-             (`manifests/cluster/`), or name an address that works here with `target.url`"
-        },
-    }
+    Err(unanswered::nobody(run, target, last))
 }
 
 /// What the self-proof found wanting.
@@ -67,14 +56,15 @@ pub(super) struct Proof {
 
 /// Carries out the self-proof and records its result.
 pub(super) async fn prove(
-    plan: &Plan,
+    run: &LiveRun,
     config: &LoadConfig,
     observers: &Observers,
     sink: &EventSink,
 ) -> Result<Proof, Obstacle> {
+    let plan = &run.plan;
     let mut harness = load::prove(config).await?;
     harness.faults.extend(streams(plan, observers, sink).await);
-    let marked = marked::prove(plan, config, observers, sink).await?;
+    let marked = marked::prove(run, config, observers, sink).await?;
     let (fault, blind) = match marked {
         marked::Proof::Sound => (None, None),
         marked::Proof::NotTried(fault) => (Some(fault), None),

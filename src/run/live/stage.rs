@@ -121,7 +121,7 @@ impl<'a> Stage<'a> {
     async fn prove(&mut self) -> Result<LoadConfig, Stop> {
         let (plan, target) = (self.plan(), self.load_target()?);
         self.note("looking for the target");
-        proof::answers(&target, plan.target.url.is_some()).await?;
+        proof::answers(self.run, &target).await?;
         self.note("opening watches and logs");
         let observers = Observers::start(
             &self.run.cluster,
@@ -138,7 +138,7 @@ impl<'a> Stage<'a> {
             .now(Source::Load, EventKind::Client(self.client(&config)));
         self.note("proving that failures would be seen");
         let observers = self.observers.as_ref().expect("just inserted");
-        let proof = proof::prove(plan, &config, observers, self.sink).await?;
+        let proof = proof::prove(self.run, &config, observers, self.sink).await?;
         if let Some(fault) = proof.blind {
             self.halting.set(Halt::Blind(fault));
             return Err(Stop::Halted);

@@ -4,13 +4,13 @@
 //! answered it, where the answer names its pod, else in that of some pod; and in that of the sidecar
 //! that they left through. An app need not log its requests, so its silence is no fault.
 
+use super::super::LiveRun;
 use super::super::error::Obstacle;
-use super::{needs_sidecars_log, no_answer};
+use super::{needs_sidecars_log, unanswered};
 use crate::evidence::{Blindness, EventKind, EventSink, Source};
 use crate::load::{self, LoadConfig, Marked};
 use crate::observe::logs::Found;
 use crate::observe::{Observers, PodState, SIDECAR};
-use crate::scenario::Plan;
 use crate::task::wait_until;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,11 +33,12 @@ pub(super) enum Proof {
 
 /// Sends marked requests and looks for them.
 pub(super) async fn prove(
-    plan: &Plan,
+    run: &LiveRun,
     config: &LoadConfig,
     observers: &Observers,
     sink: &EventSink,
 ) -> Result<Proof, Obstacle> {
+    let plan = &run.plan;
     let pods = observers.book().all();
     let (least, each, most) = MARKED;
     let count = (pods.len() * each).clamp(least, most);
@@ -46,8 +47,7 @@ pub(super) async fn prove(
     let needed = needs_sidecars_log(plan) && pods.iter().any(|pod| pod.sidecar);
     let proof = match marked {
         Some(marked) if marked.iter().all(|one| one.status.is_none()) => {
-            let last = format!("none of {count} requests was answered");
-            return Err(no_answer(&config.target, plan.target.url.is_some(), last));
+            return Err(unanswered::all(run, &config.target, &marked, &pods));
         }
         Some(marked) if needed => {
             let sought = sought(&marked, &pods, observers.client_pod());
@@ -231,6 +231,7 @@ mod tests {
             sent: RunOffset::default(),
             pod: pod.map(str::to_owned),
             status,
+            failure: None,
         }
     }
 
