@@ -5,6 +5,8 @@
 
 #[path = "lab/come_up.rs"]
 mod come_up;
+#[path = "lab/meshed.rs"]
+mod meshed;
 #[path = "lab/up.rs"]
 mod up;
 
@@ -23,6 +25,10 @@ const EVERY: Duration = Duration::from_millis(100);
 /// The namespace of the manifests.
 const SPACE: &str = "lastwatch";
 
+/// The Jobs that ship.
+const JOB: &str = "manifests/cluster/job.yaml";
+const MESHED_JOB: &str = "manifests/cluster/job-meshed.yaml";
+
 fn documents(path: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(path).expect(path);
     let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
@@ -32,7 +38,10 @@ fn documents(path: &str) -> Vec<Value> {
 
 /// A lab with what an administrator applies first, and the target.
 async fn start(target: &str) -> Option<Practice> {
-    let mut objects = Vec::new();
+    start_with(target, Vec::new()).await
+}
+
+async fn start_with(target: &str, mut objects: Vec<Value>) -> Option<Practice> {
     for file in ["namespace", "rbac", "nodes"] {
         objects.extend(documents(&format!("manifests/cluster/{file}.yaml")));
     }
@@ -57,9 +66,9 @@ impl Practice {
         Api::namespaced(self.client.clone(), SPACE)
     }
 
-    /// Applies the Job with a scenario of these steps.
-    async fn run(&self, steps: Value) {
-        for mut object in documents("manifests/cluster/job.yaml") {
+    /// Applies a Job with a scenario of these steps.
+    async fn run(&self, job: &str, steps: Value) {
+        for mut object in documents(job) {
             let path = match object["kind"].as_str() {
                 Some("ConfigMap") => {
                     object["data"]["scenario.yaml"] = json!(scenario(&object, &steps));
@@ -105,8 +114,9 @@ impl Practice {
         let code = wait_until("the run's end", PATIENCE, EVERY, || async {
             let seen = self.pods().get(pod).await.expect("the pod");
             let status = seen.status.unwrap_or_default();
-            let containers = status.container_statuses.unwrap_or_default();
-            let state = containers.into_iter().next().and_then(|own| own.state);
+            let mut containers = status.container_statuses.into_iter().flatten();
+            let own = containers.find(|own| own.name == CONTAINER);
+            let state = own.and_then(|own| own.state);
             let ended = state.clone().and_then(|state| state.terminated);
             ended
                 .map(|ended| ended.exit_code)
@@ -115,10 +125,35 @@ impl Practice {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
         // What a deleted pod has written goes with it.
-        let log = self.pods().logs(pod, &LogParams::default()).await;
+        let params = LogParams {
+            container: Some(CONTAINER.to_owned()),
+            ..LogParams::default()
+        };
+        let log = self.pods().logs(pod, &params).await;
         (code, log.unwrap_or_default())
     }
+
+    /// Waits until the Job is over.
+    async fn completed(&self, wanted: &str) {
+        let job = format!("/apis/batch/v1/namespaces/{SPACE}/jobs/lastwatch");
+        wait_until("the Job's end", PATIENCE, EVERY, || async {
+            let status = self.read(&job).await["status"].clone();
+            let conditions = status["conditions"].as_array();
+            let mut conditions = conditions.into_iter().flatten();
+            let told = conditions.any(|own| own["type"] == wanted && own["status"] == "True");
+            if told {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
 }
+
+/// The harness in its pod.
+const CONTAINER: &str = "lastwatch";
 
 /// The ConfigMap's scenario, shorter and with other steps.
 fn scenario(map: &Value, steps: &Value) -> String {
@@ -154,26 +189,45 @@ fn code_of(log: &str) -> i32 {
 /// Runs the Job against a target; gives its exit code, which is its verdict's, and what it wrote.
 async fn verdict(target: &str) -> Option<(i32, String)> {
     let practice = start(target).await?;
-    practice.run(json!([{"rollingRestart": {}}])).await;
+    Some(verdict_of(&practice, JOB).await)
+}
+
+/// Runs a Job to its end.
+async fn verdict_of(practice: &Practice, job: &str) -> (i32, String) {
+    practice.run(job, json!([{"rollingRestart": {}}])).await;
     let pod = practice.pod().await;
     let (ended, log) = practice.ended(&pod).await;
-    assert_eq!(ended, code_of(&log), "{target}: {log}");
-    let job = format!("/apis/batch/v1/namespaces/{SPACE}/jobs/lastwatch");
+    assert_eq!(ended, code_of(&log), "{log}");
     let wanted = if ended == 0 { "Complete" } else { "Failed" };
-    wait_until("the Job's end", PATIENCE, EVERY, || async {
-        let status = practice.read(&job).await["status"].clone();
-        let conditions = status["conditions"].as_array();
-        let mut conditions = conditions.into_iter().flatten();
-        let told = conditions.any(|own| own["type"] == wanted && own["status"] == "True");
-        if told {
-            Ok(())
-        } else {
-            Err(status.to_string())
-        }
-    })
-    .await
-    .unwrap_or_else(|error| panic!("{error}"));
-    Some((ended, log))
+    practice.completed(wanted).await;
+    (ended, log)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_behind_a_sidecar_ends_and_its_sidecar_with_it() {
+    if meshed::envoy().is_none() {
+        return;
+    }
+    // A lab has a mesh where something asks for it at its start.
+    let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": "meshed", "labels": {"istio-injection": "enabled"},
+    }});
+    let practice = start_with("manifests/demo/graceful.yaml", vec![space]).await;
+    let practice = practice.expect("namespaces are permitted");
+    let (_, log) = verdict_of(&practice, MESHED_JOB).await;
+    assert!(
+        log.contains("the sidecar of this pod was asked to end"),
+        "{log}"
+    );
+    let pod = practice.pods().get(&practice.pod().await).await;
+    let pod = serde_json::to_value(pod.expect("the pod")).expect("JSON");
+    let mut statuses = pod["status"]["containerStatuses"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let sidecar = statuses.find(|own| own["name"] == "istio-proxy");
+    let sidecar = sidecar.unwrap_or_else(|| panic!("no sidecar: {pod}"));
+    assert_eq!(sidecar["state"]["terminated"]["exitCode"], 0, "{sidecar}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,9 +257,8 @@ async fn a_job_that_is_deleted_in_mid_run_leaves_the_target_as_it_was() {
         return;
     };
     let before = practice.replicas().await;
-    practice
-        .run(json!([{"scale": {"to": 5}}, {"wait": "100s"}]))
-        .await;
+    let steps = json!([{"scale": {"to": 5}}, {"wait": "100s"}]);
+    practice.run(JOB, steps).await;
     let pod = practice.pod().await;
     wait_until("the change", PATIENCE, EVERY, || async {
         match practice.replicas().await {

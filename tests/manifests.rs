@@ -14,7 +14,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use lastwatch::attribution::Cause;
 use lastwatch::cluster::rights::{Kind, NODE_RIGHTS, Need, RIGHTS, Right};
-use lastwatch::scenario::{self, Plan, WorkloadKind};
+use lastwatch::scenario::{self, LoadFrom, Plan, WorkloadKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -340,9 +340,27 @@ fn the_roles_grant_exactly_the_verbs_that_the_code_uses_on_a_deployment() {
 }
 
 #[test]
-fn the_scenario_of_the_cluster_job_becomes_a_plan() {
-    let job = documents(Path::new("manifests/cluster/job.yaml"));
-    let text = job[0]["data"]["scenario.yaml"].as_str().unwrap();
-    let plan = scenario::read_str("scenario.yaml", text, Path::new(""), &|_| None);
-    assert!(plan.is_ok(), "{}", plan.unwrap_err());
+fn the_scenarios_of_the_cluster_jobs_become_plans_that_send_from_where_their_pod_is() {
+    for (path, from, injected) in [
+        ("manifests/cluster/job.yaml", LoadFrom::Local, "false"),
+        (
+            "manifests/cluster/job-meshed.yaml",
+            LoadFrom::MeshedPod,
+            "true",
+        ),
+    ] {
+        let job = documents(Path::new(path));
+        let text = job[0]["data"]["scenario.yaml"].as_str().unwrap();
+        let plan = scenario::read_str("scenario.yaml", text, Path::new(""), &|_| None);
+        let plan = plan.unwrap_or_else(|faults| panic!("{path}: {faults}"));
+        assert_eq!(plan.load.from, from, "{path}");
+        let pod = &job[1]["spec"]["template"]["metadata"];
+        let asked = ["labels", "annotations"].map(|map| &pod[map]["sidecar.istio.io/inject"]);
+        assert!(asked.contains(&&Value::from(injected)), "{path}: {pod}");
+    }
+    let job = &documents(Path::new("manifests/cluster/job-meshed.yaml"))[1];
+    let annotations = &job["spec"]["template"]["metadata"]["annotations"];
+    let config = annotations["proxy.istio.io/config"].as_str().unwrap();
+    let config: Value = serde_yaml::from_str(config).unwrap();
+    assert_eq!(config["holdApplicationUntilProxyStarts"], true);
 }

@@ -3,6 +3,7 @@
 mod consent;
 mod lab;
 mod show;
+mod sidecar;
 
 use super::replay::{self, ReportTo};
 use super::{Exit, Printer};
@@ -15,6 +16,11 @@ use clap::Args;
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For how long a run in a pod tries to reach the API server: as long as a sidecar starts beside it,
+/// all that it sends is refused.
+const FIRST_CONTACT: Duration = Duration::from_secs(30);
 
 /// Drive a rollout under load and say what it dropped; exits by the verdict
 #[derive(Debug, Args)]
@@ -62,9 +68,12 @@ enum Unable {
     Preflight(#[from] PreflightError),
     #[error(
         "`load.from: {from}` sends from inside the cluster, and this is no pod of it\n\
-         hint: run lastwatch as the Job of `manifests/cluster/job.yaml`, or use `load.from: local`"
+         hint: run lastwatch as the Job of `manifests/cluster/{job}`, or use `load.from: local`"
     )]
-    NotInside { from: &'static str },
+    NotInside {
+        from: &'static str,
+        job: &'static str,
+    },
     #[error("`{}` holds a run already\nhint: choose another directory with `--out`", path.display())]
     Taken { path: PathBuf },
     #[error("failed to listen to signals")]
@@ -108,33 +117,54 @@ pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
 }
 
 async fn on_cluster(args: &RunArgs, plan: Plan, printer: Printer) -> Exit {
-    match prepare(args, plan, printer).await {
-        Err(unable) => {
-            printer.error(&unable);
-            unable.exit()
-        }
-        Ok(run) => go(args, run, printer).await,
-    }
-}
-
-/// Everything up to the first change: reads only.
-async fn prepare(args: &RunArgs, plan: Plan, printer: Printer) -> Result<LiveRun, Unable> {
     let reach = Reach {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),
         namespace: args.namespace.clone().or(plan.target.namespace.clone()),
     };
-    let cluster = Cluster::connect(&reach).await?;
-    let pod = std::env::var("KUBERNETES_SERVICE_HOST")
-        .ok()
-        .and_then(|_| std::env::var("HOSTNAME").ok());
-    match plan.load.from {
-        LoadFrom::Local => {}
-        LoadFrom::Pod if pod.is_none() => return Err(Unable::NotInside { from: "pod" }),
-        LoadFrom::MeshedPod if pod.is_none() => {
-            return Err(Unable::NotInside { from: "meshed-pod" });
+    let meshed = own_pod().filter(|_| plan.load.from == LoadFrom::MeshedPod);
+    let exit = match prepare(args, &reach, plan, printer).await {
+        Err(unable) => {
+            printer.error(&unable);
+            unable.exit()
         }
-        LoadFrom::Pod | LoadFrom::MeshedPod => {}
+        Ok(run) => go(args, run, printer).await,
+    };
+    if let Some(pod) = meshed {
+        sidecar::release(&reach, &pod, printer).await;
+    }
+    exit
+}
+
+/// The pod that this program runs in, where it runs in one.
+fn own_pod() -> Option<String> {
+    std::env::var_os("KUBERNETES_SERVICE_HOST")?;
+    std::env::var("HOSTNAME").ok()
+}
+
+/// Everything up to the first change: reads only.
+async fn prepare(
+    args: &RunArgs,
+    reach: &Reach,
+    plan: Plan,
+    printer: Printer,
+) -> Result<LiveRun, Unable> {
+    let pod = own_pod();
+    let cluster = if pod.is_some() {
+        let waiting = |_: &cluster::Error| {
+            printer.say(&format!(
+                "the API server cannot be reached yet; trying for up to {FIRST_CONTACT:?}"
+            ));
+        };
+        Cluster::connect_patiently(reach, FIRST_CONTACT, waiting).await?
+    } else {
+        Cluster::connect(reach).await?
+    };
+    let outside = |from, job| Err(Unable::NotInside { from, job });
+    match plan.load.from {
+        LoadFrom::Pod if pod.is_none() => return outside("pod", "job.yaml"),
+        LoadFrom::MeshedPod if pod.is_none() => return outside("meshed-pod", "job-meshed.yaml"),
+        LoadFrom::Local | LoadFrom::Pod | LoadFrom::MeshedPod => {}
     }
     let id = new_id(&plan.name);
     let directory = directory(args, &id);

@@ -6,9 +6,13 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// For how long a connection may take to open: a wrong address should be told soon.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two attempts of [`Cluster::connect_patiently`].
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What the user said about the cluster; everything left out is taken from the environment.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +73,27 @@ impl Cluster {
             // Some clusters hide the version from everybody but administrators.
             Ok(_) | Err(Error::Forbidden { .. }) => Ok(cluster),
             Err(error) => Err(error),
+        }
+    }
+
+    /// [`Cluster::connect`], again and again while nobody answers; `waiting` is told of the first time.
+    pub async fn connect_patiently(
+        reach: &Reach,
+        patience: Duration,
+        waiting: impl FnOnce(&Error),
+    ) -> Result<Self, Error> {
+        let deadline = Instant::now() + patience;
+        let mut waiting = Some(waiting);
+        loop {
+            match Self::connect(reach).await {
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting(&error);
+                    }
+                }
+                ended => return ended,
+            }
+            sleep(AGAIN).await;
         }
     }
 

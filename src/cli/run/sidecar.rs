@@ -1,0 +1,110 @@
+//! Can the Job end whose pod a run was made from?
+//!
+//! A Job's pod is over when all of its containers have ended, and a classic sidecar never ends by
+//! itself: it is asked to, after everything else. A native one is ended by the kubelet.
+
+use crate::cli::Printer;
+use crate::cluster::{Cluster, Reach};
+use crate::observe::SIDECAR;
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Where pilot-agent listens, in the network of its pod.
+const AGENT: (&str, u16) = ("127.0.0.1", 15_020);
+
+/// Patience with the API server, for the look at our own pod.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Patience with the agent.
+const ASK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the sidecar of our own pod to end, where the pod could not end otherwise. Of a pod that
+/// cannot be seen it is assumed: a native sidecar that is asked in vain is started again.
+pub(super) async fn release(reach: &Reach, pod: &str, printer: Printer) {
+    let seen = timeout(LOOK_PATIENCE, look(reach, pod)).await;
+    let seen = seen.ok().flatten();
+    if seen.as_ref().is_some_and(|pod| !is_kept_up(pod)) {
+        return;
+    }
+    let asked = timeout(ASK_PATIENCE, ask());
+    let asked = asked
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match asked {
+        Ok(StatusCode::OK) => printer.say("the sidecar of this pod was asked to end"),
+        Ok(status) => printer.say(&format!(
+            "the sidecar of this pod was asked to end, and answered {status}"
+        )),
+        Err(error) if seen.is_some() => printer.say(&format!(
+            "the sidecar of this pod could not be asked to end: {error}"
+        )),
+        // There may be none.
+        Err(_) => {}
+    }
+}
+
+async fn look(reach: &Reach, pod: &str) -> Option<Value> {
+    let cluster = Cluster::connect(reach).await.ok()?;
+    let namespace = cluster.namespace();
+    // To list is a right that a run has; to get is none.
+    let path = format!("/api/v1/namespaces/{namespace}/pods?fieldSelector=metadata.name%3D{pod}");
+    let mut list: Value = cluster.read(&path).await.ok()?;
+    let found = list["items"].get_mut(0)?;
+    Some(found.take())
+}
+
+/// Whether a pod that should come to its end does not as long as its sidecar runs.
+fn is_kept_up(pod: &Value) -> bool {
+    let spec = &pod["spec"];
+    let ends = matches!(spec["restartPolicy"].as_str(), Some("Never" | "OnFailure"));
+    let mut containers = spec["containers"].as_array().into_iter().flatten();
+    ends && containers.any(|container| container["name"] == SIDECAR)
+}
+
+async fn ask() -> io::Result<StatusCode> {
+    let stream = TcpStream::connect(AGENT).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let connection = tokio::spawn(connection);
+    let request = Request::post("/quitquitquit")
+        .header("host", AGENT.0)
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    let answer = sender.send_request(request).await;
+    connection.abort();
+    answer
+        .map(|answer| answer.status())
+        .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_pod_that_should_end_is_kept_up_by_a_classic_sidecar() {
+        let pod = |policy: &str, containers: &[&str]| {
+            let named: Vec<Value> = containers
+                .iter()
+                .map(|name| json!({"name": name}))
+                .collect();
+            let native = json!([{"name": SIDECAR, "restartPolicy": "Always"}]);
+            json!({"spec": {
+                "restartPolicy": policy, "containers": named, "initContainers": native,
+            }})
+        };
+        assert!(is_kept_up(&pod("Never", &["lastwatch", SIDECAR])));
+        assert!(is_kept_up(&pod("OnFailure", &[SIDECAR, "lastwatch"])));
+        assert!(!is_kept_up(&pod("Always", &["lastwatch", SIDECAR])));
+        assert!(!is_kept_up(&pod("Never", &["lastwatch"])), "it is native");
+    }
+}
