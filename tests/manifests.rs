@@ -364,3 +364,61 @@ fn the_scenarios_of_the_cluster_jobs_become_plans_that_send_from_where_their_pod
     let config: Value = serde_yaml::from_str(config).unwrap();
     assert_eq!(config["holdApplicationUntilProxyStarts"], true);
 }
+
+#[test]
+fn the_documented_command_moves_the_harness_to_another_namespace() {
+    let folder = Path::new("manifests/cluster");
+    let text = fs::read_to_string(folder.join("namespace.yaml")).unwrap();
+    let command = text.lines().find_map(|line| {
+        let command = line
+            .strip_prefix("#   ")?
+            .strip_suffix(" | kubectl apply -f -")?;
+        command.starts_with("sed ").then(|| command.to_owned())
+    });
+    let command = command.expect("it is documented");
+    let readme = fs::read_to_string("README.md").unwrap();
+    assert!(readme.contains(&command), "as the README has it: {command}");
+    let mut shell = Command::new("sh");
+    let moved = shell.args(["-c", &command]).current_dir(folder).output();
+    let moved = String::from_utf8(moved.unwrap().stdout).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("moved.yaml");
+    fs::write(&path, &moved).unwrap();
+    let (written, moved) = (cluster_files(&command), documents(&path));
+    assert_eq!(
+        moved.len(),
+        written.len(),
+        "an object is lost between two files"
+    );
+    for (before, after) in written.iter().zip(&moved) {
+        assert_eq!(*after, in_shop(before), "{command}");
+    }
+    let told = serde_json::to_string(&moved).unwrap();
+    assert!(
+        !told.contains("--namespace"),
+        "its own is the pod's: {told}"
+    );
+}
+
+/// The objects of the files that a command names.
+fn cluster_files(command: &str) -> Vec<Value> {
+    let files = command.split(' ').filter(|word| word.ends_with(".yaml"));
+    files
+        .flat_map(|file| documents(&Path::new("manifests/cluster").join(file)))
+        .collect()
+}
+
+/// An object whose namespace, and whose accounts' namespace, is another.
+fn in_shop(object: &Value) -> Value {
+    let mut object = object.clone();
+    let subjects = object["subjects"].as_array().map_or(0, Vec::len);
+    let subjects = (0..subjects).map(|index| format!("/subjects/{index}/namespace"));
+    for pointer in subjects.chain(["/metadata/namespace".to_owned()]) {
+        if let Some(space) = object.pointer_mut(&pointer)
+            && *space == "lastwatch"
+        {
+            *space = "shop".into();
+        }
+    }
+    object
+}
