@@ -104,11 +104,11 @@ document! {
         workload "workload": Text = "deployment/demo" required;
         /// The namespace; else that of the command line or of the context.
         namespace "namespace": Text = "shop";
-        /// The Service that the load asks.
+        /// The Service that the load asks, by plain HTTP/1.1.
         service "service": Text = "demo";
         /// The Service's port, its number or its name; else its only one.
         port "port": Text = "80";
-        /// Asked instead of the Service: an ingress or a load balancer.
+        /// Asked instead, by HTTP/1.1 over `http` or `https`: an ingress or a load balancer.
         url "url": Text = "http://demo.example.org";
     }
 }

@@ -202,6 +202,16 @@ mistake! {
 }
 
 #[test]
+fn a_target_that_wants_another_protocol_is_told_what_the_load_speaks() {
+    for scheme in ["grpc", "grpcs", "h2c", "ws"] {
+        let target = format!("{{workload: deployment/demo, url: '{scheme}://shop.example:8080'}}");
+        let told = faults(&with("target", &target));
+        let wanted = format!("has the scheme `{scheme}`; the load speaks HTTP/1.1");
+        assert!(told.contains(&wanted), "{told}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_yaml_is_told_with_its_line() {
     insta::assert_snapshot!(faults("apiVersion: x\nspec: {a: [1, 2\n"));
 }

@@ -106,7 +106,9 @@ fn url(at: At<Text>, ledger: &mut Ledger) -> Option<String> {
         Ok(uri) if uri.host().is_none_or(str::is_empty) => "has no host".to_owned(),
         Ok(uri) => match uri.scheme_str() {
             Some("http" | "https") => return Some(at.value.0),
-            Some(other) => format!("has the scheme `{other}`; it must be http or https"),
+            Some(other) => {
+                format!("has the scheme `{other}`; the load speaks HTTP/1.1, over http or https")
+            }
             None => "has no scheme".to_owned(),
         },
     };
