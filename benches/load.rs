@@ -5,7 +5,7 @@
 //! round of everything that needs no other program.
 
 use lastwatch::evidence::{EventSink, RunClock};
-use lastwatch::load::{Generator, LoadConfig, LoadTarget};
+use lastwatch::load::{Generator, LoadConfig, LoadTarget, raise_file_limit};
 use lastwatch::scenario::{Arrival, Connections, LoadFrom, LoadPlan, RequestClass, Stage};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -107,6 +107,7 @@ fn child_load(address: SocketAddr, rate: f64, requests: u64) {
     let summary = runtime.block_on(async {
         let (sink, mut fact_rx) = EventSink::new(RunClock::start());
         let config = LoadConfig::new("local", target, plan);
+        raise_file_limit();
         let generator = Generator::start(config, sink).expect("it starts");
         let until = tokio::time::sleep(duration + Duration::from_millis(100));
         tokio::pin!(until);

@@ -44,4 +44,5 @@ mod tests;
 pub use config::{LoadConfig, LoadTarget, SAMPLE_STRIDE};
 pub use error::Error;
 pub use generator::{Generator, Progress, Summary};
+pub use host::raise_file_limit;
 pub use proof::{Marked, prove, send_marked};

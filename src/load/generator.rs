@@ -3,7 +3,6 @@
 use super::config::LoadConfig;
 use super::ending::Ending;
 use super::error::Error;
-use super::host;
 use super::lane::{Common, Lane};
 use super::monitor::{Monitor, Worker};
 use super::schedule::{Mix, Schedule};
@@ -87,7 +86,6 @@ impl Generator {
     /// Events go to `sink`: each stored failure at once, counts and health every second, latency
     /// and totals at the end. The sink is never waited for.
     pub fn start(config: LoadConfig, sink: EventSink) -> Result<Self, Error> {
-        host::raise_file_limit();
         let lanes = worker_count(&config.plan, config.workers);
         let common = Arc::new(Common::new(&config, sink)?);
         let ending = Ending::default();

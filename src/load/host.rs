@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Raises the limit of open files to what the system allows.
-pub(super) fn raise_file_limit() {
+/// Raises the limit of open files to what the system allows. At the start of a run: each log that is
+/// followed has a connection of its own, long before there is load.
+pub fn raise_file_limit() {
     #[cfg(target_os = "linux")]
     {
         use nix::sys::resource::{Resource, getrlimit, setrlimit};

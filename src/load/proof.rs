@@ -43,7 +43,6 @@ pub struct Marked {
 /// The generator's part of the self-proof: a refused connect is seen as refused, the schedule can
 /// be kept at the plan's highest rate, handles and ports suffice. Defects are in `faults`.
 pub async fn prove(config: &LoadConfig) -> Result<Harness, Error> {
-    host::raise_file_limit();
     let mut faults = Vec::new();
     if let Some(seen) = refused_probe(config).await? {
         faults.push(format!("refused-probe: {seen}"));

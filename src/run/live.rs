@@ -28,6 +28,7 @@ use crate::evidence::{
     self, EventKind, EventSink, Origin, RunClock, RunDir, RunInfo, RunPhase, RunWriter,
     SCHEMA_VERSION, Source,
 };
+use crate::load;
 use crate::scenario::Plan;
 use crate::task::{Panics, Shutdown};
 use futures::FutureExt;
@@ -87,6 +88,7 @@ pub async fn drive(
     panics: &Panics,
     progress: watch::Sender<Progress>,
 ) -> Result<Ended, Error> {
+    load::raise_file_limit();
     let clock = RunClock::start();
     let writer = RunWriter::create(&run.directory, &info(&run, clock))?;
     let (sink, fact_rx) = EventSink::new(clock);

@@ -1,10 +1,10 @@
 //! What if this machine has no file handle or no port left for the next connection?
 
 use crate::namespaces::permitted;
-use crate::practice::Practice;
+use crate::practice::{NAMESPACE, Practice};
 use crate::shown::shown;
 use crate::{NO_EXPOSURE, QUIET, begin_with, ended, left_nothing, phase, phases};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -65,6 +65,51 @@ fn too_few_file_handles_make_the_run_inconclusive() {
     let text = ended(&run.wait_with_output().unwrap(), 2);
     assert!(text.contains("file handles are left"), "{text}");
     left_nothing(&practice);
+}
+
+/// Gives each pod this many containers.
+fn crowd(practice: &Practice, count: usize) {
+    for pod in ["demo-1-a", "demo-1-b"] {
+        let set = |pod: &mut Value| {
+            let names = (0..count).map(|index| format!("app-{index}"));
+            let (mut specs, mut statuses) = (Vec::new(), Vec::new());
+            for name in names {
+                let running = pod["status"]["containerStatuses"][0]["state"].clone();
+                specs.push(json!({"name": name, "image": "app"}));
+                statuses.push(json!({
+                    "name": name, "ready": true, "restartCount": 0, "state": running,
+                }));
+            }
+            pod["spec"]["containers"] = json!(specs);
+            pod["status"]["containerStatuses"] = json!(statuses);
+            Ok(())
+        };
+        let pods = &practice.store;
+        pods.update("pods", Some(NAMESPACE), pod, set).unwrap();
+    }
+}
+
+#[test]
+fn a_soft_limit_of_file_handles_is_raised_before_the_logs_of_many_pods_are_opened() {
+    let practice = Practice::start();
+    crowd(&practice, 40);
+    let scenario = practice.scenario(QUIET, NO_EXPOSURE);
+    let around = ["sh", "-c", "ulimit -Sn 60 && exec \"$@\"", "sh"];
+    let run = begin_with(&practice, &scenario, &around);
+    let text = shown(&run.wait_with_output().unwrap());
+    assert_eq!(phases(&practice).last().unwrap(), "finished", "{text}");
+    let of = |state: &str| {
+        let events = practice.events();
+        let told = events
+            .iter()
+            .filter(|event| event["kind"]["log"]["state"] == state);
+        told.count()
+    };
+    assert_eq!(of("broken"), 0, "{text}");
+    assert!(
+        of("opened") >= 80,
+        "two pods with 40 containers each: {text}"
+    );
 }
 
 #[test]
