@@ -6,6 +6,7 @@ use super::names;
 use super::pods::PodView;
 use super::service::ResolvedService;
 use super::workload::{WorkloadView, api_path};
+use crate::evidence::SIDECAR_NAMES;
 use crate::scenario::{Target, Workload};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -196,7 +197,7 @@ impl ResolvedTarget {
     pub fn meshed(&self) -> bool {
         self.containers
             .iter()
-            .any(|container| container.name == "istio-proxy")
+            .any(|container| SIDECAR_NAMES.contains(&container.name.as_str()))
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(400);
 
 /// Names of containers that a mesh injects: they are not the workload's own.
-const PROXIES: &[&str] = &["istio-proxy", "istio-init"];
+const PROXIES: &[&str] = &["istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init"];
 
 /// What a rollout must reach.
 pub(super) struct Goal {

@@ -3,12 +3,13 @@
 //! The live view that log followers, probes, steps and progress lines read. The record has the
 //! objects themselves; nothing is judged from this view.
 
+use crate::evidence::SIDECAR_NAMES;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
-/// The container that a mesh adds.
+/// The container that Istio adds: the one sidecar whose log is read.
 pub(crate) const SIDECAR: &str = "istio-proxy";
 
 /// A pod as its last delivery showed it.
@@ -30,6 +31,8 @@ pub struct PodState {
     pub gone: bool,
     /// It has a container `istio-proxy`.
     pub sidecar: bool,
+    /// It has the proxy of some mesh, which answers at its address before the app does.
+    pub proxied: bool,
     /// Its containers and native sidecars.
     pub containers: Vec<ContainerState>,
 }
@@ -64,6 +67,7 @@ impl PodState {
             terminating: metadata["deletionTimestamp"].is_string(),
             gone: false,
             sidecar: names.contains(SIDECAR),
+            proxied: SIDECAR_NAMES.iter().any(|name| names.contains(name)),
             containers: containers(spec, status),
         })
     }

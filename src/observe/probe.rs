@@ -1,7 +1,7 @@
 //! When does a pod that is being deleted stop listening?
 //!
 //! From the arrival of its deletion until it is gone, its own address is asked 20 times a second.
-//! Only where no sidecar stands in between: Envoy would answer for the app. And only where a ready
+//! Only where no mesh's proxy stands in between: it would answer for the app. And only where a ready
 //! pod was reached before: from a place without a way to the pods, silence means nothing.
 
 use super::pods::{PodBook, PodState};
@@ -43,7 +43,7 @@ pub(super) struct Ways {
 /// Asks each ready pod once. One that does not accept is out of sight: that is recorded, and it is
 /// not probed.
 pub(super) async fn look(port: u16, sink: &EventSink, book: &PodBook) -> Ways {
-    let ready = |pod: &PodState| pod.ready && !pod.terminating && !pod.gone && !pod.sidecar;
+    let ready = |pod: &PodState| pod.ready && !pod.terminating && !pod.gone && !pod.proxied;
     let asked = book.all().into_iter().filter(ready).filter_map(|pod| {
         let ip = pod.ip.as_deref()?.parse().ok()?;
         let address = SocketAddr::new(ip, port);
@@ -102,7 +102,7 @@ pub(super) async fn probe_all(
             changed = changes.changed() => if changed.is_err() { break },
         }
         for pod in book.all() {
-            if !pod.terminating || pod.gone || pod.sidecar || probed.contains(&pod.uid) {
+            if !pod.terminating || pod.gone || pod.proxied || probed.contains(&pod.uid) {
                 continue;
             }
             let Some(Ok(ip)) = pod.ip.as_deref().map(str::parse) else {
@@ -322,6 +322,22 @@ mod tests {
             .await
             .expect("there is nothing to do");
         assert!(fact_rx.try_recv().is_err(), "no probe was made");
+    }
+
+    #[tokio::test]
+    async fn a_pod_behind_the_proxy_of_any_mesh_is_not_asked() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = closed.local_addr().unwrap().port();
+        drop(closed);
+        for proxy in crate::evidence::SIDECAR_NAMES {
+            let (sink, mut fact_rx) = EventSink::new(RunClock::start());
+            let book = PodBook::default();
+            let mut meshed = pod("a", false);
+            meshed["spec"]["containers"] = serde_json::json!([{"name": "app"}, {"name": proxy}]);
+            book.apply(&meshed);
+            look(port, &sink, &book).await;
+            assert!(fact_rx.try_recv().is_err(), "{proxy}: it was asked");
+        }
     }
 
     #[tokio::test]
