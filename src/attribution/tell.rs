@@ -209,8 +209,9 @@ fn end_text(name: &str, process: &str, end: Option<super::scene::End>) -> Vec<Ev
     let how = match end.how {
         super::scene::How::Exited(code) => format!("by itself with code {code}"),
         super::scene::How::Killed => "by SIGKILL at the end of its grace period".to_owned(),
-        super::scene::How::Crashed(code) => {
-            format!("before the end of its grace period, with code {code}")
+        super::scene::How::KilledEarly => {
+            "by SIGKILL before the end of its grace period: the OOM killer's, or somebody's"
+                .to_owned()
         }
         super::scene::How::Unknown => "in a way that was not seen".to_owned(),
     };

@@ -3,6 +3,7 @@
 mod circumstances;
 mod controls;
 mod drain;
+mod ends;
 mod holes;
 mod lines;
 mod loose;

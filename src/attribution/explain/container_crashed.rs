@@ -1,11 +1,12 @@
 //! `container-crashed`: the pod's container died without a deletion (C12).
 //!
 //! A crash, the OOM killer, a liveness kill: connections to it are cut, then refused until it
-//! listens again; kept ones are found dead when they are used.
+//! listens again; kept ones are found dead when they are used. What ends a container of a pod that is
+//! being deleted is no crash, whatever its code says: nobody should have sent to it any more.
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{Crash, How, Pod, SAME, nearness};
+use crate::attribution::scene::{Crash, Pod, SAME, nearness};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
@@ -18,18 +19,7 @@ pub(super) fn explain(
     let Shape::Link(link) = case.shape else {
         return;
     };
-    let of_deletion = pod
-        .app_end
-        .filter(|end| matches!(end.how, How::Crashed(_)))
-        .map(|end| Crash {
-            at: end.at,
-            told: end.at.lo,
-            back: None,
-            code: 137,
-            proxy: false,
-            event: end.event.unwrap_or_default(),
-        });
-    for crash in pod.crashes.iter().copied().chain(of_deletion) {
+    for crash in pod.crashes.iter().copied() {
         // A proxy in front hides its app's crash from the connection, not from the answer.
         let heard = match link.hop {
             Hop::Pod => pod.sidecar.is_some() == crash.proxy,

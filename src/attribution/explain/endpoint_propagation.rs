@@ -8,7 +8,7 @@
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene, still_routed};
 use crate::attribution::Modifier;
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{How, Pod, SAME, nearness, overlap};
+use crate::attribution::scene::{Pod, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 /// How long a sandbox outlives its last process at most before packets to it vanish.
@@ -39,12 +39,6 @@ pub(super) fn explain(
     let Some(deleted) = pod.deleted else {
         return;
     };
-    if pod
-        .app_end
-        .is_some_and(|end| matches!(end.how, How::Crashed(_)))
-    {
-        return;
-    }
     let routed = still_routed(scene, case, index, pod);
     let (weight, because, tight) = match (link.hop, link.kind) {
         (Hop::ServerSidecar, LinkKind::Refused) => (

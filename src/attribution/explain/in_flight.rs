@@ -105,8 +105,7 @@ fn propose(
     };
     let held = nearness(app.at, case.end) >= 1.0;
     match (app.how, pod.reaction) {
-        (How::Exited(_), _) => push(Cause::InFlightCut, 1.0, held),
-        (How::Crashed(_), _) => {}
+        (How::Exited(_) | How::KilledEarly, _) => push(Cause::InFlightCut, 1.0, held),
         (How::Killed, Reaction::Logged(_)) => push(Cause::GraceExceeded, 1.0, held),
         (How::Killed, Reaction::Silent) => {
             push(Cause::TermSignalUnhandled, 1.0, held);

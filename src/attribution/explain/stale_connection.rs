@@ -7,7 +7,7 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{Link, LinkKind, Shape};
-use crate::attribution::scene::{How, Pod, SAME};
+use crate::attribution::scene::{Pod, SAME};
 use crate::evidence::{Interval, RunOffset};
 
 /// A peer without time to spare closes its idle connections this much late.
@@ -31,9 +31,6 @@ pub(super) fn explain(
     } else {
         pod.app_end
     };
-    if end.is_some_and(|end| matches!(end.how, How::Crashed(_))) {
-        return;
-    }
     let until = end
         .map(|end| end.at.hi)
         .or(pod.gone)

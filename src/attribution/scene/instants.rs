@@ -29,8 +29,8 @@ pub(in crate::attribution) enum How {
     Exited(i32),
     /// By SIGKILL at the end of the grace period.
     Killed,
-    /// Without a deletion, with this code.
-    Crashed(i32),
+    /// By SIGKILL before that, the pod being deleted: the OOM killer's, or somebody's.
+    KilledEarly,
     /// It is over, but its exit code was not seen.
     Unknown,
 }

@@ -191,12 +191,9 @@ impl Pod {
 
     /// The end of a container that belongs to the deletion, as narrow as the record allows.
     fn end(&self, name: &str, deleted: Interval, offsets: &ClockOffsets, app: bool) -> Option<End> {
-        let seen = self
-            .life
-            .ends
-            .iter()
-            .rev()
-            .find(|end| end.container == name && !end.before_run && end.seen >= deleted.lo);
+        let seen = self.life.ends.iter().rev().find(|end| {
+            end.container == name && !end.before_run && self.belongs_to_deletion(end, offsets)
+        });
         let bound = seen.map(|end| end.seen);
         let hi = [bound, self.gone].into_iter().flatten().min()?;
         let mut at = Interval {
@@ -245,19 +242,17 @@ impl Pod {
     }
 
     /// A SIGKILL by the kubelet comes at the end of the grace period, or two seconds later where
-    /// the preStop hook used it up (facts 1.3).
+    /// the preStop hook used it up (facts 1.3). One before that is an end of a pod that was going
+    /// already, as any exit is: a crash is an end without a deletion (design 7).
     fn how(&self, end: &ContainerEnd, at: Interval, deleted: Interval) -> How {
         if end.code != 137 || end.reason == "ContainerStatusUnknown" {
             return How::Exited(end.code);
         }
-        if end.reason == "OOMKilled" {
-            return How::Crashed(137);
-        }
         let lasted = at.hi.0 - deleted.lo.0;
-        if lasted + GRACE_TOLERANCE >= self.grace() {
+        if end.reason != "OOMKilled" && lasted + GRACE_TOLERANCE >= self.grace() {
             How::Killed
         } else {
-            How::Crashed(137)
+            How::KilledEarly
         }
     }
 

@@ -175,6 +175,7 @@ fn a_proxy_that_is_killed_after_its_app_cuts_what_came_too_late() {
             reacts: Some(5_020 * MILLI),
             app: (5_050 * MILLI, 0),
             proxy: (8_050 * MILLI, 137),
+            ..Ending::at_once()
         };
         let mut stage = ending(SidecarKind::Classic, killed);
         answered(
@@ -202,6 +203,7 @@ fn sigkill_of_both_is_told_by_what_the_app_said_before_it() {
                 reacts,
                 app: (8_050 * MILLI, 137),
                 proxy: (8_070 * MILLI, 137),
+                ..Ending::at_once()
             };
             let mut stage = ending(SidecarKind::Classic, killed);
             cut(&mut stage, client, AT + 2 * SECOND, AT + 8_060 * MILLI);
@@ -238,6 +240,7 @@ fn an_app_that_is_killed_long_after_its_proxy_was_alone() {
                 reacts,
                 app: (9_050 * MILLI, 137),
                 proxy: (5_040 * MILLI, 0),
+                ..Ending::at_once()
             };
             let mut stage = ending(SidecarKind::Classic, killed);
             cut(&mut stage, client, AT + SECOND, AT + 5_045 * MILLI);

@@ -19,7 +19,7 @@ impl Pod {
             else {
                 continue;
             };
-            if spec.role == Role::Init || self.belongs_to_deletion(end) {
+            if spec.role == Role::Init || self.belongs_to_deletion(end, offsets) {
                 continue;
             }
             let mut at = Interval {
@@ -62,8 +62,9 @@ impl Pod {
         told.min().map_or(at.lo, |told| told.min(at.lo))
     }
 
-    /// The end of a container after its pod's deletion was requested.
-    fn belongs_to_deletion(&self, end: &ContainerEnd) -> bool {
+    /// The end of a container after its pod's deletion was requested, as far as its stamp tells: its
+    /// status may come seconds after it (facts 1.6).
+    pub(super) fn belongs_to_deletion(&self, end: &ContainerEnd, offsets: &ClockOffsets) -> bool {
         let Some(deleted) = self.deleted else {
             return false;
         };
@@ -74,7 +75,11 @@ impl Pod {
                     .is_some_and(|finished| start.started >= finished)
                 && end.started != Some(start.started)
         });
-        end.seen >= deleted.lo && !restarted
+        let finished = end
+            .finished
+            .and_then(|stamp| self.place(offsets, stamp, STAMP_WIDTH));
+        let before = finished.is_some_and(|finished| finished.hi < deleted.lo);
+        end.seen >= deleted.lo && !before && !restarted
     }
 
     /// When a container that ended served again.

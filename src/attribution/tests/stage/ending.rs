@@ -12,6 +12,8 @@ pub(in crate::attribution::tests) struct Ending {
     pub(in crate::attribution::tests) reacts: Option<i64>,
     /// End and exit code of the app.
     pub(in crate::attribution::tests) app: (i64, i64),
+    /// It is the OOM killer that ends the app.
+    pub(in crate::attribution::tests) oom: bool,
     /// End and exit code of the proxy, where it has one.
     pub(in crate::attribution::tests) proxy: (i64, i64),
 }
@@ -23,6 +25,7 @@ impl Ending {
             grace: 30 * SECOND,
             reacts: None,
             app: (20 * MILLI, 0),
+            oom: false,
             proxy: (5_040 * MILLI, 0),
         }
     }
@@ -82,7 +85,11 @@ impl Stage {
         ends.sort_by_key(|(_, _, (after, _))| *after);
         let mut state = going;
         for (holder, index, (after, code)) in ends {
-            let reason = if code == 0 { "Completed" } else { "Error" };
+            let reason = match code {
+                0 => "Completed",
+                137 if ending.oom => "OOMKilled",
+                _ => "Error",
+            };
             state["status"][holder][index]["state"] = json!({"terminated": {"exitCode": code,
                 "reason": reason, "startedAt": stamp(-60 * SECOND), "finishedAt": stamp(at + after)}});
             state["status"]["conditions"][0]["status"] = json!("False");

@@ -1,0 +1,95 @@
+//! Ends of pods that are being deleted that look like something else's: the OOM killer's, a crash's
+//! (facts 1.5; design 7).
+
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, stamp, transport};
+use super::{Cause, Findings, SidecarKind};
+use crate::evidence::{Change, ConnectionKind, ErrorClass, Outcome, RequestPhase, Resource};
+use serde_json::json;
+
+const CUT: &str = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+const REFUSED: &str = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure";
+
+/// `old-1` had the request from `sent` to `end`: a plain client's connection ended, or the pod's proxy
+/// answered.
+fn cut(stage: &mut Stage, sent: i64, end: i64) {
+    if stage.sidecar {
+        behind_proxy(stage, sent, end, Line::CUT, CUT);
+        return;
+    }
+    let closed = transport(ErrorClass::Closed);
+    let request = stage.fail(sent, end - sent, closed, RequestPhase::WaitHeaders);
+    request.connection.kind = ConnectionKind::New;
+}
+
+/// Nobody listened any more.
+fn refused(stage: &mut Stage, sent: i64) {
+    if stage.sidecar {
+        behind_proxy(stage, sent, sent + 30 * MILLI, Line::REFUSED, REFUSED);
+    } else {
+        stage.refused(sent);
+    }
+}
+
+fn behind_proxy(stage: &mut Stage, sent: i64, end: i64, line: Line<'_>, body: &str) {
+    let code = Outcome::Status {
+        code: 503,
+        grpc: None,
+    };
+    let request = stage.fail(sent, end - sent, code, RequestPhase::Body);
+    request.request_id = format!("s{sent}");
+    request.response.body = Some(body.to_owned());
+    stage.server_line("old-1", &format!("s{sent}"), sent, end - sent, line);
+}
+
+fn hazards(found: &Findings) -> Vec<String> {
+    let pod = found.pods.iter().find(|pod| pod.pod == "old-1");
+    pod.expect("it was deleted").hazards.clone()
+}
+
+#[test]
+fn an_app_that_ends_while_its_pod_is_deleted_has_not_crashed_whatever_its_code_says() {
+    let ends = [
+        (0, false),
+        (1, false),
+        (2, false),
+        (139, false),
+        (143, false),
+        (137, false),
+        (137, true),
+    ];
+    for kind in [None, Some(SidecarKind::Classic)] {
+        for (code, oom) in ends {
+            let mut stage = Stage::with_sidecar(kind).with_old_pods();
+            let ending = Ending {
+                app: (2 * SECOND, code),
+                oom,
+                ..Ending::at_once()
+            };
+            stage.end("old-1", AT, ending, STAYS);
+            cut(&mut stage, AT + SECOND, AT + 2_005 * MILLI);
+            refused(&mut stage, AT + 2_300 * MILLI);
+            let found = stage.explain();
+            let causes: Vec<Cause> = found.failures.iter().map(|one| one.cause).collect();
+            assert_eq!(
+                causes,
+                [Cause::InFlightCut, Cause::EndpointPropagation],
+                "{kind:?} {code} {oom}"
+            );
+            let sigkill = hazards(&found).contains(&"sigkill:app".to_owned());
+            assert_eq!(sigkill, code == 137 && !oom, "{kind:?} {code} {oom}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_that_was_shown_only_after_the_deletion_is_still_one() {
+    let mut stage = Stage::new().with_old_pods();
+    stage.answers("local", 0, 9 * SECOND, 20, &["old-1", "old-2"]);
+    let ended = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled",
+        "startedAt": stamp(-60 * SECOND), "finishedAt": stamp(AT - 3 * SECOND)}});
+    let pod = stage.pod("old-1", ended, Some((AT, 30)), false);
+    stage.object(AT + 5 * MILLI, Resource::Pods, Change::Modified, pod);
+    stage.slice(AT + 50 * MILLI, STAYS);
+    stage.refused(AT - 2 * SECOND);
+    assert_eq!(stage.causes(), [Cause::ContainerCrashed]);
+}
