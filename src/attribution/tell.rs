@@ -362,6 +362,9 @@ pub(super) fn against(
             ),
             _ => "nothing shows that the connection had been used before".to_owned(),
         },
+        (Cause::ApplicationError, Cause::ShutdownRefusal) => {
+            "answers like it were as frequent before anything was disturbed".to_owned()
+        }
         (_, Cause::NewPodNotReady) => {
             "new pods are in the routes only once their readiness probe has succeeded".to_owned()
         }

@@ -13,6 +13,7 @@ mod new_pods;
 mod probed;
 mod proxy_timeouts;
 mod quotes;
+mod replies;
 mod silence;
 mod stage;
 mod without_mesh;

@@ -12,24 +12,18 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
     let Shape::AppReply(code) = case.shape else {
         return;
     };
-    let own = if scene.baseline.before_disruption(case.request)
-        || scene.baseline.explains(case.request)
-    {
-        let proposal = Hypothesis::new(
-            Cause::ApplicationError,
-            known(case),
-            Hop::App,
-            4.0,
-            Because::AsBaseline,
-        );
-        found.push(proposal.tight(true));
-        return;
-    } else {
-        0.2
+    let before = scene.baseline.before_disruption(case.request);
+    let alike = before || scene.baseline.explains(case.request);
+    // An answer that came as often before the disruption may be a refusal all the same where a pod
+    // is being deleted; it is the less likely (design 6, control).
+    let share = match (before, alike) {
+        (true, _) => 0.0,
+        (_, true) => 0.25,
+        _ => 1.0,
     };
     let mut refused = 0.0_f64;
     for (index, pod) in super::candidates(scene, case) {
-        let weight = refusal(pod, case, code);
+        let weight = share * refusal(pod, case, code);
         if weight > 0.0 {
             refused = refused.max(weight);
             let proposal = Hypothesis::new(
@@ -45,19 +39,18 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
             found.push(proposal.tight(tight));
         }
     }
-    let weight = if refused > 0.0 { own } else { 1.0 };
-    let proposal = Hypothesis::new(
-        Cause::ApplicationError,
-        known(case),
-        Hop::App,
-        weight,
-        Because::OwnError,
-    );
     let steady = case
         .pod
         .as_ref()
         .is_some_and(|known| scene.pods[known.pod].deleted.is_none());
-    found.push(proposal.tight(steady && refused <= 0.0));
+    let (weight, because) = match (alike, refused > 0.0) {
+        (true, _) => (4.0, Because::AsBaseline),
+        (false, true) => (0.2, Because::OwnError),
+        (false, false) => (1.0, Because::OwnError),
+    };
+    let cause = Cause::ApplicationError;
+    let proposal = Hypothesis::new(cause, known(case), Hop::App, weight, because);
+    found.push(proposal.tight((alike || steady) && refused <= 0.0));
 }
 
 fn known(case: &Case<'_>) -> Option<usize> {

@@ -13,13 +13,42 @@ pub(in crate::attribution) struct Baseline {
     sent_during: u64,
 }
 
-/// What makes two failures alike: client, class, phase and outcome.
+/// What makes two failures alike: client, class, phase, outcome, and what the answer says. One app
+/// may answer 503 because it is busy and because it shuts down, and says so (facts C9).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Signature {
     client: String,
     class: String,
     phase: String,
     outcome: String,
+    says: String,
+}
+
+/// So much of an answer's beginning tells what kind of answer it is; the rest is about the request.
+const BEGINNING: usize = 40;
+
+/// The beginning of an answer, without what differs from one to the next: words with a digit in them
+/// (ids, times, addresses, pods' names), and how it is spaced and written.
+fn beginning(body: &str) -> String {
+    let part_of_a_word = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
+    let mut found = String::new();
+    for word in body.split(|c| !part_of_a_word(c)) {
+        if word.is_empty() {
+            continue;
+        }
+        if !found.is_empty() {
+            found.push(' ');
+        }
+        if word.contains(|c: char| c.is_ascii_digit()) {
+            found.push('#');
+        } else {
+            found.extend(word.chars().flat_map(char::to_lowercase));
+        }
+        if found.len() >= BEGINNING {
+            break;
+        }
+    }
+    found.chars().take(BEGINNING).collect()
 }
 
 fn signature(request: &FailedRequest) -> Signature {
@@ -33,6 +62,7 @@ fn signature(request: &FailedRequest) -> Signature {
         class: request.class.clone(),
         phase: format!("{:?}", request.phase),
         outcome,
+        says: beginning(request.response.body.as_deref().unwrap_or_default()),
     }
 }
 
@@ -98,5 +128,36 @@ impl Baseline {
             .get(&signature(request))
             .copied()
             .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_one_kind_begin_alike_and_of_two_kinds_do_not() {
+        for (one, other) in [
+            ("busy", " Busy\n"),
+            ("busy (17 in line)", "busy (3 in line)"),
+            (
+                r#"{"error":"busy","trace":"7f3a91c0-1b2d-4c3e-8f90-aabbccddeeff"}"#,
+                r#"{"error":"busy","trace":"0badc0de-1111-4222-9333-444455556666"}"#,
+            ),
+            (
+                "demo-7c48b85cd9-7xjg5: out of memory",
+                "demo-7c48b85cd9-bdnfg: out of memory",
+            ),
+        ] {
+            assert_eq!(beginning(one), beginning(other), "{one}");
+        }
+        for (one, other) in [
+            ("busy", "shutting down"),
+            ("", "shutting down"),
+            (r#"{"error":"busy"}"#, r#"{"error":"draining"}"#),
+        ] {
+            assert_ne!(beginning(one), beginning(other), "{one}");
+        }
+        assert!(beginning(&"ü".repeat(200)).chars().count() <= BEGINNING);
     }
 }

@@ -1,0 +1,67 @@
+//! Whose answer is a 5xx: the app's own as ever, or the app's that shuts down (facts C9)?
+
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage};
+use super::{Attribution, Cause, Confidence};
+
+/// An app that says 503 because it is busy, as often after the disruption as before it, while
+/// `old-1` shuts down for six seconds.
+fn busy() -> Stage {
+    let mut stage = Stage::new().with_old_pods();
+    for second in 0..20 {
+        stage.counts(second, 49, 1);
+        let sent = second * SECOND + 300 * MILLI;
+        answers(
+            &mut stage,
+            sent,
+            "old-2",
+            &format!("busy, {second} in line"),
+        );
+    }
+    let drains = Ending {
+        reacts: Some(30 * MILLI),
+        app: (6 * SECOND, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, drains, STAYS);
+    stage
+}
+
+fn answers(stage: &mut Stage, at: i64, pod: &str, body: &str) {
+    let request = stage.status(at, 503, body, "app");
+    request.response.pod = Some(pod.to_owned());
+}
+
+fn of<'f>(found: &'f [Attribution], pod: &str) -> Vec<&'f Attribution> {
+    let named = |one: &&Attribution| one.pod.as_deref() == Some(pod);
+    found.iter().filter(named).collect()
+}
+
+#[test]
+fn a_refusal_is_not_excused_by_errors_of_the_same_code_that_say_something_else() {
+    let mut stage = busy();
+    for after in [2_000, 3_000, 4_000] {
+        answers(&mut stage, AT + after * MILLI, "old-1", "shutting down");
+    }
+    let found = stage.explain().failures;
+    let refused = of(&found, "old-1");
+    assert_eq!(refused.len(), 3);
+    for failure in refused {
+        assert_eq!(failure.cause, Cause::ShutdownRefusal);
+        assert!(!failure.as_in_control);
+    }
+    for failure in of(&found, "old-2") {
+        assert_eq!(failure.cause, Cause::ApplicationError);
+        assert_eq!(failure.confidence, Confidence::Proved);
+        assert!(failure.as_in_control);
+    }
+}
+
+#[test]
+fn an_error_as_ever_of_a_pod_that_is_being_deleted_is_never_proved_to_be_one() {
+    let mut stage = busy();
+    answers(&mut stage, AT + 2 * SECOND, "old-1", "busy, 9 in line");
+    let found = stage.explain().failures;
+    let own = of(&found, "old-1");
+    assert_eq!(own[0].cause, Cause::ApplicationError);
+    assert_eq!(own[0].confidence, Confidence::Consistent);
+}
