@@ -289,7 +289,13 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
             "{} requests failed alike before anything was disturbed",
             scene.baseline.count(case.request)
         ),
-        Because::OwnError => "the pod that answered was not being deleted".to_owned(),
+        Because::OwnError => {
+            let known = case.pod.as_ref().map(|known| &scene.pods[known.pod]);
+            match known.and_then(|pod| pod.deleted) {
+                Some(_) => "the app that answered had not been told to end".to_owned(),
+                None => "the pod that answered was not being deleted".to_owned(),
+            }
+        }
         Because::GaveUp => "nothing shows that the time was lost on a pod that was going".to_owned(),
         Because::HungAttempt => {
             "a pod was gone while a proxy could still try it; its connect timeout outlasts the patience".to_owned()

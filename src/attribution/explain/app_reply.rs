@@ -23,7 +23,7 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
     };
     let mut refused = 0.0_f64;
     for (index, pod) in super::candidates(scene, case) {
-        let weight = share * refusal(pod, case, code);
+        let weight = share * refusal(scene, pod, case, code);
         if weight > 0.0 {
             refused = refused.max(weight);
             let proposal = Hypothesis::new(
@@ -57,9 +57,9 @@ fn known(case: &Case<'_>) -> Option<usize> {
     case.pod.as_ref().map(|known| known.pod)
 }
 
-/// The pod was being deleted, and its app alive, when the answer came.
-fn refusal(pod: &Pod, case: &Case<'_>, code: u16) -> f64 {
-    let Some(deleted) = pod.deleted else {
+/// The pod was being deleted, and its app told to end and alive, when the answer came.
+fn refusal(scene: &Scene<'_>, pod: &Pod, case: &Case<'_>, code: u16) -> f64 {
+    let Some(told) = pod.told_from(&scene.offsets) else {
         return 0.0;
     };
     let until = pod
@@ -68,8 +68,8 @@ fn refusal(pod: &Pod, case: &Case<'_>, code: u16) -> f64 {
         .or(pod.gone)
         .unwrap_or(RunOffset(i64::MAX - SAME));
     let alive = Interval {
-        lo: RunOffset(deleted.lo.0),
-        hi: RunOffset(until.0 + SAME),
+        lo: told,
+        hi: RunOffset(until.0 + SAME).max(told),
     };
     if alive.intersect(case.span()).is_none() {
         return 0.0;

@@ -1,6 +1,7 @@
 //! When did a pod's decisive instants fall (facts 5.2), each as an interval on the harness's clock?
 
 mod crashes;
+mod told;
 
 use super::Blind;
 use super::app_log::{self, AppLog};

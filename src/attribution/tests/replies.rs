@@ -1,7 +1,9 @@
 //! Whose answer is a 5xx: the app's own as ever, or the app's that shuts down (facts C9)?
 
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
 use super::{Attribution, Cause, Confidence};
+use crate::evidence::{Change, Resource};
+use serde_json::json;
 
 /// An app that says 503 because it is busy, as often after the disruption as before it, while
 /// `old-1` shuts down for six seconds.
@@ -64,4 +66,45 @@ fn an_error_as_ever_of_a_pod_that_is_being_deleted_is_never_proved_to_be_one() {
     let own = of(&found, "old-1");
     assert_eq!(own[0].cause, Cause::ApplicationError);
     assert_eq!(own[0].confidence, Confidence::Consistent);
+}
+
+/// `old-1` has a hook that sleeps for four seconds, and ends two seconds after its signal; it answers
+/// so at that time after its deletion.
+fn hooked(after: i64, code: u16, failed: bool) -> Cause {
+    let mut stage = Stage::new();
+    stage.hook = 4;
+    let mut stage = stage.with_old_pods();
+    let drains = Ending {
+        app: (6 * SECOND, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, drains, STAYS);
+    if failed {
+        let event = json!({"involvedObject": {"kind": "Pod", "uid": "old-1", "name": "old-1",
+                "fieldPath": "spec.containers{app}"},
+            "reason": "FailedPreStopHook", "message": "PreStopHook failed",
+            "lastTimestamp": stamp(AT), "source": {"component": "kubelet", "host": "node1"}});
+        stage.object(AT + 60 * MILLI, Resource::Events, Change::Added, event);
+    }
+    let request = stage.status(AT + after, code, "no", "app");
+    request.response.pod = Some("old-1".to_owned());
+    stage.causes()[0]
+}
+
+#[test]
+fn an_app_refuses_only_once_it_was_told_to_end() {
+    for code in [500, 503] {
+        for (after, failed, cause) in [
+            (SECOND, false, Cause::ApplicationError),
+            (3 * SECOND, false, Cause::ApplicationError),
+            (5 * SECOND, false, Cause::ShutdownRefusal),
+            (SECOND, true, Cause::ShutdownRefusal),
+        ] {
+            assert_eq!(
+                hooked(after, code, failed),
+                cause,
+                "{code} {after} {failed}"
+            );
+        }
+    }
 }

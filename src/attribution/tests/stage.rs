@@ -41,6 +41,8 @@ pub(super) struct Stage {
     pub(super) sidecar: bool,
     pub(super) native: bool,
     pub(super) probe: bool,
+    /// The preStop hook of the apps sleeps for so many seconds.
+    pub(super) hook: i64,
     pub(super) origin: Origin,
     pub(super) plan: Value,
 }
@@ -78,6 +80,7 @@ impl Stage {
             sidecar: false,
             native: false,
             probe: true,
+            hook: 0,
             origin: Origin::Live,
             plan: Value::Null,
         };
@@ -140,6 +143,9 @@ impl Stage {
         let mut app = json!({"name": "app", "ports": [{"containerPort": 8080}]});
         if self.probe {
             app["readinessProbe"] = json!({"httpGet": {"path": "/", "port": 8080}});
+        }
+        if self.hook > 0 {
+            app["lifecycle"] = json!({"preStop": {"sleep": {"seconds": self.hook}}});
         }
         let mut containers = vec![app];
         let mut statuses = vec![json!({"name": "app", "state": state})];
