@@ -131,6 +131,8 @@ pub struct PodLife {
     pub initial: bool,
     /// Its deletion, where one was seen.
     pub deletion: Option<Deletion>,
+    /// `deletionGracePeriodSeconds` as it was seen last, nanoseconds.
+    pub last_grace: Option<i64>,
     /// It was being deleted already when the watch began.
     pub going_before_run: bool,
     /// When its object was gone, where that was seen: between the last sign of it and this.
@@ -210,6 +212,21 @@ impl PodLife {
             .iter()
             .rev()
             .find(|end| end.container == container && !end.before_run)
+    }
+
+    /// When its object was taken away by force, its app still running: a deletion without a grace
+    /// period removes the object at once, a usual one only after its containers' ends were shown
+    /// (facts 1.3, 1.6).
+    pub fn forced(&self) -> Option<RunOffset> {
+        let removed = self.removed.filter(|_| !self.unseen)?;
+        let app = &self.app()?.name;
+        let started = self.starts.iter().filter(|start| start.container == *app);
+        let started = started.map(|start| start.started).max()?;
+        let ended = self
+            .ends
+            .iter()
+            .any(|end| end.container == *app && end.finished.is_none_or(|at| at >= started));
+        (self.last_grace == Some(0) && !ended).then_some(removed.hi)
     }
 
     /// It is the target's, going by its controller.
@@ -339,6 +356,7 @@ fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife 
         first_seen: at,
         initial,
         deletion: None,
+        last_grace: None,
         going_before_run: initial && text(object, "/metadata/deletionTimestamp").is_some(),
         removed: None,
         ends: Vec::new(),
@@ -364,14 +382,15 @@ fn update(life: &mut PodLife, event: u64, at: RunOffset, object: &Value, at_star
     if let Some(phase) = text(object, "/status/phase") {
         phase.clone_into(&mut life.phase);
     }
+    let grace = object
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .map(|seconds| seconds.saturating_mul(FLOOR));
+    life.last_grace = grace.or(life.last_grace);
     if life.deletion.is_none()
         && let Some(stamp) = text(object, "/metadata/deletionTimestamp").and_then(epoch)
     {
-        let grace = object
-            .pointer("/metadata/deletionGracePeriodSeconds")
-            .and_then(Value::as_i64)
-            .unwrap_or(0)
-            .saturating_mul(FLOOR);
+        let grace = grace.unwrap_or(0);
         life.deletion = Some(Deletion {
             requested: stamp - grace,
             grace,

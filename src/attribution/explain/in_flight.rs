@@ -120,13 +120,21 @@ fn propose(
             );
             push(Cause::GraceExceeded, if deaf { 0.45 } else { 0.55 }, false);
         }
-        (How::Unknown, reaction) => unknown_end(pod, app, reaction, &mut push),
+        (How::Unknown, reaction) => unknown_end(case, pod, app, reaction, &mut push),
     }
 }
 
 /// The exit code was not seen: how long the pod lived after its deletion tells what it can have been.
-fn unknown_end(pod: &Pod, app: End, reaction: Reaction, push: &mut impl FnMut(Cause, f64, bool)) {
-    let lived = pod.deleted.map_or(0, |deleted| app.at.hi.0 - deleted.lo.0);
+/// It did not outlive the request that its end cut.
+fn unknown_end(
+    case: &Case<'_>,
+    pod: &Pod,
+    app: End,
+    reaction: Reaction,
+    push: &mut impl FnMut(Cause, f64, bool),
+) {
+    let until = app.at.hi.0.min(case.end.0 + SAME);
+    let lived = pod.deleted.map_or(0, |deleted| until - deleted.lo.0);
     if lived < pod.grace() - SAME {
         push(Cause::InFlightCut, 1.0, false);
         return;

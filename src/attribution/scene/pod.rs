@@ -51,6 +51,12 @@ pub(in crate::attribution) const SAME: i64 = 60_000_000;
 /// A proxy ends within this time of its agent's word.
 const MOMENTS: i64 = 300_000_000;
 
+/// Containers whose pod's object was taken away by force have so long to end (facts 1.3).
+const FORCED: i64 = 2_000_000_000;
+
+/// And so much more: a second of grace at least for their hooks, and the kubelet's own time.
+const FORCED_LATE: i64 = 1_000_000_000;
+
 /// A container that ends this much before the end of the grace period was not killed by it.
 const GRACE_TOLERANCE: i64 = 1_000_000_000;
 
@@ -196,7 +202,11 @@ impl Pod {
             end.container == name && !end.before_run && self.belongs_to_deletion(end, offsets)
         });
         let bound = seen.map(|end| end.seen);
-        let hi = [bound, self.gone].into_iter().flatten().min()?;
+        let forced = self.life.forced().filter(|_| seen.is_none());
+        let hi = match forced {
+            Some(gone) => RunOffset(gone.0 + FORCED + FORCED_LATE),
+            None => [bound, self.gone].into_iter().flatten().min()?,
+        };
         let mut at = Interval {
             lo: deleted.lo.min(hi),
             hi,
@@ -259,6 +269,9 @@ impl Pod {
 
     /// The grace period of its deletion, nanoseconds.
     pub(in crate::attribution) fn grace(&self) -> i64 {
+        if let (Some(gone), Some(deleted)) = (self.life.forced(), self.deleted) {
+            return gone.0 - deleted.lo.0 + FORCED;
+        }
         self.life
             .deletion
             .as_ref()

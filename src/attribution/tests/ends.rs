@@ -1,5 +1,5 @@
-//! Ends of pods that are being deleted that look like something else's: the OOM killer's, a crash's
-//! (facts 1.5; design 7).
+//! Ends of pods that are being deleted that look like something else's: the OOM killer's, a crash's, a
+//! deletion by force (facts 1.3, 1.5; design 7).
 
 use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, stamp, transport};
 use super::{Cause, Findings, SidecarKind};
@@ -92,4 +92,26 @@ fn a_crash_that_was_shown_only_after_the_deletion_is_still_one() {
     stage.slice(AT + 50 * MILLI, STAYS);
     stage.refused(AT - 2 * SECOND);
     assert_eq!(stage.causes(), [Cause::ContainerCrashed]);
+}
+
+#[test]
+fn what_a_pod_ran_that_was_taken_away_by_force_lives_on_for_two_seconds() {
+    for kind in [None, Some(SidecarKind::Classic)] {
+        for asked in [None, Some(4 * SECOND)] {
+            let mut stage = Stage::with_sidecar(kind).with_old_pods();
+            stage.force("old-1", AT, asked, STAYS);
+            stage.log("old-1", "app", AT + 20 * MILLI, "received SIGTERM");
+            cut(&mut stage, AT - 500 * MILLI, AT + 700 * MILLI);
+            refused(&mut stage, AT + 900 * MILLI);
+            refused(&mut stage, AT + 1_800 * MILLI);
+            let found = stage.explain();
+            let causes: Vec<Cause> = found.failures.iter().map(|one| one.cause).collect();
+            let late = Cause::EndpointPropagation;
+            assert_eq!(
+                causes,
+                [Cause::InFlightCut, late, late],
+                "{kind:?} {asked:?}"
+            );
+        }
+    }
 }

@@ -110,6 +110,36 @@ impl Stage {
         );
     }
 
+    /// A pod's object is taken away by force at `at`, and what it ran lives on for two seconds; with
+    /// `asked`, a usual deletion came so long before.
+    pub(in crate::attribution::tests) fn force(
+        &mut self,
+        name: &str,
+        at: i64,
+        asked: Option<i64>,
+        others: &[(&str, bool, bool, bool)],
+    ) {
+        let running = || json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+        if let Some(asked) = asked {
+            let going = self.pod(name, running(), Some((at - asked, 30)), true);
+            let seen = at - asked + 5 * MILLI;
+            self.object(seen, Resource::Pods, Change::Modified, going);
+            let mut listed = others.to_vec();
+            listed.push((name, false, true, true));
+            self.slice(at - asked + 50 * MILLI, &listed);
+        }
+        let mut taken = self.pod(name, running(), Some((at, 0)), true);
+        taken["spec"]["terminationGracePeriodSeconds"] = json!(30);
+        self.object(
+            at + 5 * MILLI,
+            Resource::Pods,
+            Change::Modified,
+            taken.clone(),
+        );
+        self.object(at + 7 * MILLI, Resource::Pods, Change::Deleted, taken);
+        self.slice(at + 30 * MILLI, others);
+    }
+
     /// A line of the agent of a pod's proxy.
     pub(in crate::attribution::tests) fn agent(&mut self, pod: &str, at: i64, text: &str) {
         let line = format!("{}\tinfo\t{text}", fine_stamp(at, 6));
