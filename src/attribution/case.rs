@@ -26,6 +26,8 @@ pub(super) struct Case<'a> {
     pub(super) among: Option<Vec<usize>>,
     /// Its lines were joined without its id, and others fit as well: it proves nothing.
     pub(super) doubtful: bool,
+    /// That the client's own proxy answered is known only by what the answer lacks.
+    pub(super) lacks: bool,
     /// A proxy had a connection to the pod that it names when its patience or the client's ended.
     pub(super) connected: Option<bool>,
     /// A proxy had tried before, and said so.
@@ -120,6 +122,7 @@ impl<'a> Case<'a> {
             pod: None,
             among: None,
             doubtful: false,
+            lacks: false,
             connected: None,
             retried: false,
             client_line: None,
@@ -247,6 +250,8 @@ impl<'a> Case<'a> {
             "no healthy upstream" => Shape::NobodyChosen,
             "upstream request timeout" | "stream timeout" => Shape::ProxyTimeout,
             "RBAC: access denied" | "fault filter abort" => Shape::Config,
+            "local_rate_limited" | "DNS resolution failure" if !via => Shape::Config,
+            "envoy overloaded" if !via => Shape::Overload,
             _ if self
                 .request
                 .response
@@ -255,7 +260,12 @@ impl<'a> Case<'a> {
             {
                 Shape::Overload
             }
-            "" if !via && self.meshed && code == 503 => Shape::Config,
+            // The client's own proxy adds that time to whatever the next hop answered (facts 4.4,
+            // 9.11); only one that is told to add no headers does not.
+            _ if !via && self.meshed && code >= 500 && self.request.response.pod.is_none() => {
+                self.lacks = true;
+                Shape::Config
+            }
             _ => Shape::AppReply(code),
         }
     }

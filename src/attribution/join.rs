@@ -140,9 +140,14 @@ fn from_client(scene: &Scene<'_>, case: &mut Case<'_>, line: &Access) {
     }
     if line.answered {
         // The next hop answered: the reply is read as the client saw it.
+        if case.lacks {
+            case.shape = Shape::AppReply(line.code.unwrap_or_default());
+            case.lacks = false;
+        }
         case.pod = known;
         return;
     }
+    case.lacks = false;
     if let Some(shape) = local_reply(line, Hop::Pod) {
         case.shape = shape;
         case.pod = match shape {
@@ -219,7 +224,7 @@ fn local_reply(line: &Access, hop: Hop) -> Option<Shape> {
         return Some(Shape::Config);
     }
     let config = [
-        "NR", "NC", "FI", "UAEX", "RL", "RLSE", "DPE", "UPE", "NFCF", "IH", "DI",
+        "NR", "NC", "FI", "UAEX", "RL", "RLSE", "DPE", "UPE", "NFCF", "IH", "DI", "DF",
     ];
     if line.has("UH") {
         Some(Shape::NobodyChosen)

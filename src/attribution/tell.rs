@@ -311,6 +311,9 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
         Because::ProxySays if case.client_line.is_some() || case.server_line.is_some() => {
             "a proxy says so in its access line".to_owned()
         }
+        Because::ProxySays if case.lacks => {
+            "the answer has no service time of a next hop: the client's own proxy made it".to_owned()
+        }
         Because::ProxySays => "a proxy says so in its answer".to_owned(),
         Because::Intermediary => return intermediary_text(scene, case),
         _ => return Vec::new(),

@@ -22,7 +22,7 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
             Hop::Routing,
             5.0,
             Because::ProxySays,
-            true,
+            !case.lacks,
         ),
         Shape::NobodyChosen => {
             // Hosts are there, and none may be chosen: they were ejected.

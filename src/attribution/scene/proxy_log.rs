@@ -207,7 +207,8 @@ impl ProxyLogs {
                 .collect::<Vec<_>>()
                 .join(" ")
                 .replace('_', " "),
-            answered: line.upstream_service_time_ms.is_some(),
+            answered: line.upstream_service_time_ms.is_some()
+                || line.response_code_details.as_deref() == Some("via_upstream"),
             upstream_host: own(&line.upstream_host),
             upstream_local: own(&line.upstream_local_address),
             inbound,

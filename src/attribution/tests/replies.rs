@@ -1,6 +1,7 @@
-//! Whose answer is a 5xx: the app's own as ever, or the app's that shuts down (facts C9)?
+//! Whose answer is a 5xx: the app's own as ever, the app's that shuts down, or a proxy's (facts C9,
+//! 4.4, 9.11)?
 
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, stamp};
 use super::{Attribution, Cause, Confidence};
 use crate::evidence::{Change, Resource};
 use serde_json::json;
@@ -107,4 +108,95 @@ fn an_app_refuses_only_once_it_was_told_to_end() {
             );
         }
     }
+}
+
+/// A 5xx that a meshed client got while `old-1` shut down.
+fn meshed(code: u16, body: &str, line: Option<Line<'_>>, served: bool, pod: bool) -> Attribution {
+    let mut stage = Stage::new().with_old_pods();
+    stage.client("mesh", true);
+    let drains = Ending {
+        reacts: Some(30 * MILLI),
+        app: (6 * SECOND, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, drains, STAYS);
+    let request = stage.status(AT + SECOND, code, body, "envoy");
+    request.client = "mesh".to_owned();
+    request.request_id = "own".to_owned();
+    request.response.pod = pod.then(|| "old-1".to_owned());
+    if served {
+        let name = "x-envoy-upstream-service-time".to_owned();
+        request.response.envoy.insert(name, "3".to_owned());
+    }
+    if let Some(line) = line {
+        let host = format!("{}:8080", address("old-1"));
+        stage.client_line("own", AT + SECOND, 3 * MILLI, &host, line);
+    }
+    stage.explain().failures.remove(0)
+}
+
+#[test]
+fn what_the_client_s_own_proxy_answers_is_no_refusal_of_an_app() {
+    let own = |flags, details| Line {
+        code: 503,
+        flags,
+        details,
+        answered: false,
+        local: "-",
+    };
+    for (code, body, line, cause) in [
+        (
+            503,
+            "local_rate_limited",
+            own("RL", "local_rate_limited"),
+            Cause::MeshConfig,
+        ),
+        (
+            500,
+            "",
+            own("RLSE", "rate_limiter_error"),
+            Cause::MeshConfig,
+        ),
+        (
+            503,
+            "DNS resolution failure",
+            own("DF", "dns_resolution_failure"),
+            Cause::MeshConfig,
+        ),
+        (
+            503,
+            "no such luck",
+            own("-", "lua_response"),
+            Cause::MeshConfig,
+        ),
+        (
+            503,
+            "envoy overloaded",
+            own("OM", "overload"),
+            Cause::ProxyOverload,
+        ),
+    ] {
+        for line in [Some(line), None] {
+            let found = meshed(code, body, line, false, false);
+            assert_eq!(found.cause, cause, "{body}, logged: {}", line.is_some());
+        }
+    }
+}
+
+#[test]
+fn an_app_s_answer_that_came_without_a_service_time_is_still_the_app_s() {
+    let bare = Line {
+        answered: false,
+        ..Line::PASSED_ON
+    };
+    for (what, line, served, pod) in [
+        ("with its time", None, true, false),
+        ("the line says so", Some(bare), false, false),
+        ("it names its pod", None, false, true),
+    ] {
+        let found = meshed(503, "shutting down", line, served, pod);
+        assert_eq!(found.cause, Cause::ShutdownRefusal, "{what}");
+    }
+    let found = meshed(503, "shutting down", None, false, false);
+    assert_ne!(found.confidence, Confidence::Proved, "only a lack says so");
 }
