@@ -14,6 +14,7 @@ mod probed;
 mod proxy_timeouts;
 mod quotes;
 mod replies;
+mod signals;
 mod silence;
 mod stage;
 mod without_mesh;

@@ -17,6 +17,8 @@ static SHUTDOWN: LazyLock<RegexSet> = LazyLock::new(|| {
         r"(?i)\bsig(term|int|quit)\b",
         r"(?i)\b(caught|received|got|handling|trapped?)\b.{0,24}\b(signal|term(inate|ination)?|interrupt)\b",
         r"(?i)\bsignal\b.{0,12}\b(15|2|3|terminated|received|caught)\b",
+        // Go prints SIGTERM as `terminated`; what else was terminated has its name before the verb.
+        r#"(?i)(^|[^\w\s]\s*|\d\d:\d\d[.,\dZ]*\s+|\b(app|server|service|process|main|we|i|info|notice|warn(ing)?)\s+)(caught|received|got)[\s:=("']{1,4}terminated\b["')]*\s*($|[^\s\w])"#,
         r"(?i)\bshut(ting)?[ -]?down\b",
         r"(?i)\bgraceful(ly)?\b",
         r"(?i)\bdrain(ing|ed)?\b",
@@ -24,6 +26,15 @@ static SHUTDOWN: LazyLock<RegexSet> = LazyLock::new(|| {
         r"(?i)\b(server|service|worker|application|app|process|listener|container|context|connector)\b.{0,24}\b(stopped|closed|closing|exited|stops|halted|destroyed)\b",
         r"(?i)\b(closing|closed|stopped)\b.{0,24}\b(server|listener|socket|connections?|pool|application|context)\b",
         r"(?i)\bgoodbye\b|\bbye\b",
+    ])
+    .expect("the patterns are constants")
+});
+
+/// Of these, the lines that only a signal that has come can bring, whenever they were written.
+static SIGNALLED: LazyLock<RegexSet> = LazyLock::new(|| {
+    RegexSet::new([
+        r"(?i)\b(caught|received|got|trapped)\b.{0,24}\b(sig(term|int|quit)|signal|terminat(e|ed|ion)|interrupt)\b",
+        r"(?i)\b(sig(term|int|quit)|signal)\b.{0,16}\b(received|caught)\b",
     ])
     .expect("the patterns are constants")
 });
@@ -49,10 +60,23 @@ pub(in crate::attribution) struct AppLog {
     pub(in crate::attribution) seen: bool,
     /// Lines that tell of a shutdown: index, stamp (epoch nanoseconds of the node's clock).
     pub(in crate::attribution) shutdown: Vec<(usize, i64)>,
+    /// Lines that tell of a shutdown and have no stamp of their own.
+    pub(in crate::attribution) unstamped: Vec<Unstamped>,
     /// Lines that tell that it listens.
     pub(in crate::attribution) listening: Vec<(usize, i64)>,
     /// The stamp of its last line.
     pub(in crate::attribution) last: Option<i64>,
+}
+
+/// A line that tells of a shutdown, of unknown time.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::attribution) struct Unstamped {
+    /// Its index.
+    pub(in crate::attribution) line: usize,
+    /// Only a signal that has come to this pod can have brought it.
+    pub(in crate::attribution) signalled: bool,
+    /// The stamp of the next line that has one: it was written by then.
+    pub(in crate::attribution) by: Option<i64>,
 }
 
 impl AppLog {
@@ -89,17 +113,30 @@ impl AppLog {
             });
             if own {
                 found.seen = true;
-                found.read(index, line);
+                found.read(index, line, others().next().is_some());
             }
         }
         found
     }
 
-    fn read(&mut self, index: usize, line: &LogLine) {
+    fn read(&mut self, index: usize, line: &LogLine, shared: bool) {
         let Some(stamp) = line.stamp else {
+            if SHUTDOWN.is_match(&line.text) {
+                self.unstamped.push(Unstamped {
+                    line: index,
+                    signalled: !shared && SIGNALLED.is_match(&line.text),
+                    by: None,
+                });
+            }
             return;
         };
         self.last = Some(stamp);
+        for line in self.unstamped.iter_mut().rev() {
+            if line.by.is_some() {
+                break;
+            }
+            line.by = Some(stamp);
+        }
         if SHUTDOWN.is_match(&line.text) {
             self.shutdown.push((index, stamp));
         } else if LISTENING.is_match(&line.text) {
@@ -237,6 +274,10 @@ mod tests {
             "server closed",
             "level=info msg=\"draining connections\"",
             "{\"level\":\"info\",\"msg\":\"got interrupt signal\"}",
+            "{\"level\":\"info\",\"msg\":\"got terminated, leaving\"}",
+            "2026/11/24 15:20:31 received terminated",
+            "main: caught \"terminated\"",
+            "level=info msg=\"got signal\" signal=terminated",
         ] {
             assert!(SHUTDOWN.is_match(line), "{line}");
         }
@@ -246,6 +287,9 @@ mod tests {
             "notify 3 failed: connection refused",
             "fatal: cannot continue",
             "Signature verified",
+            "upstream connection got terminated",
+            "the session with peer 10.0.0.7:80 got terminated, retrying",
+            "received terminated connections list",
         ] {
             assert!(!SHUTDOWN.is_match(line), "{line}");
         }

@@ -353,6 +353,19 @@ impl Pod {
                 return;
             }
         }
+        // Without a stamp a line may be of any time: one that only a signal can have brought tells
+        // of it, any other leaves open whether the app was silent.
+        let before = |stamp: i64| {
+            let at = self.place(offsets, stamp, 0);
+            at.is_some_and(|at| at.hi.0 + SAME < deleted.lo.0)
+        };
+        let late = self.log.unstamped.iter();
+        let late: Vec<_> = late.filter(|line| !line.by.is_some_and(before)).collect();
+        if let Some(line) = late.iter().find(|line| line.signalled) {
+            self.reaction = Reaction::Logged(line.line);
+        } else if !late.is_empty() {
+            self.reaction = Reaction::Unknown;
+        }
     }
 
     /// Its app or its proxy may have ended by then, the pod being deleted.

@@ -43,6 +43,8 @@ pub(super) struct Stage {
     pub(super) probe: bool,
     /// The preStop hook of the apps sleeps for so many seconds.
     pub(super) hook: i64,
+    /// The apps' logs were recorded without the runtime's stamps.
+    pub(super) bare: bool,
     pub(super) origin: Origin,
     pub(super) plan: Value,
 }
@@ -81,6 +83,7 @@ impl Stage {
             native: false,
             probe: true,
             hook: 0,
+            bare: false,
             origin: Origin::Live,
             plan: Value::Null,
         };
@@ -390,6 +393,9 @@ impl Stage {
         self.events.sort_by_key(|(at, _)| *at);
         for log in &mut self.logs {
             log.lines.sort_by_key(|line| line.stamp);
+            if self.bare && log.container == "app" {
+                log.lines.iter_mut().for_each(|line| line.stamp = None);
+            }
         }
         let events = self.events.into_iter().enumerate();
         let timeline = Timeline {

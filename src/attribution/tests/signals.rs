@@ -1,0 +1,62 @@
+//! Did an app that was killed at the end of its grace hear its signal, as its log has it (C3, C5)?
+
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, transport};
+use super::{Cause, Findings};
+use crate::evidence::{ConnectionKind, ErrorClass, RequestPhase};
+
+/// `old-1` writes this after its signal and is killed eight seconds later, under a request.
+fn killed(text: Option<&str>, bare: bool) -> Findings {
+    let mut stage = Stage::new().with_old_pods();
+    stage.bare = bare;
+    let ending = Ending {
+        grace: 8 * SECOND,
+        app: (8_050 * MILLI, 137),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, ending, STAYS);
+    if let Some(text) = text {
+        stage.log("old-1", "app", AT + 30 * MILLI, text);
+    }
+    let closed = transport(ErrorClass::Closed);
+    let sent = AT + 3 * SECOND;
+    let cut = stage.fail(sent, 5_055 * MILLI, closed, RequestPhase::WaitHeaders);
+    cut.connection.kind = ConnectionKind::New;
+    stage.explain()
+}
+
+fn deaf(found: &Findings) -> bool {
+    let pod = found.pods.iter().find(|pod| pod.pod == "old-1");
+    let hazards = &pod.expect("it was deleted").hazards;
+    hazards.contains(&"term-signal-unhandled".to_owned())
+}
+
+#[test]
+fn an_app_that_names_the_signal_as_go_prints_it_has_heard_it() {
+    for (text, cause) in [
+        ("got terminated, leaving", Cause::GraceExceeded),
+        ("received SIGTERM", Cause::GraceExceeded),
+        (
+            "an upstream connection got terminated",
+            Cause::TermSignalUnhandled,
+        ),
+    ] {
+        let found = killed(Some(text), false);
+        assert_eq!(found.failures[0].cause, cause, "{text}");
+        assert_eq!(deaf(&found), cause == Cause::TermSignalUnhandled, "{text}");
+    }
+}
+
+#[test]
+fn a_log_without_stamps_is_read_all_the_same() {
+    let heard = killed(Some("received SIGTERM"), true);
+    assert_eq!(heard.failures[0].cause, Cause::GraceExceeded);
+    assert!(!deaf(&heard));
+
+    // Such a line may be of any time: it leaves open whether there was a reaction.
+    let open = killed(Some("graceful shutdown is enabled"), true);
+    assert!(!deaf(&open));
+
+    let silent = killed(None, true);
+    assert_eq!(silent.failures[0].cause, Cause::TermSignalUnhandled);
+    assert!(deaf(&silent));
+}
