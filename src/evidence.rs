@@ -18,6 +18,7 @@ mod sink;
 mod stamp;
 mod store;
 mod timeline;
+mod unstored;
 
 pub use budgets::Budgets;
 pub use clocks::{
@@ -42,3 +43,4 @@ pub use sink::{EventSink, Fact, RunClock};
 pub use stamp::{Clock, Interval, RunOffset};
 pub use store::{Error, LogLine, Origin, RunDir, RunInfo, RunWriter, SCHEMA_VERSION};
 pub use timeline::{ContainerLog, Timeline};
+pub use unstored::Unstored;

@@ -4,6 +4,7 @@ use super::event::{Event, EventKind, RunPhase};
 use super::request::FailedRequest;
 use super::stamp::RunOffset;
 use super::store::{LogLine, RunInfo};
+use super::unstored::Unstored;
 
 /// All events of a run and the log lines that belong to them, frozen.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,13 +50,8 @@ impl Timeline {
     }
 
     /// Failures that were counted and not stored.
-    pub fn unstored_failures(&self) -> u64 {
-        let events = self.events.iter();
-        let of_run = events.filter_map(|event| match &event.kind {
-            EventKind::Harness(health) if health.scope == "total" => Some(health.unstored_failures),
-            _ => None,
-        });
-        of_run.sum()
+    pub fn unstored_failures(&self) -> Unstored {
+        Unstored::of(self)
     }
 
     /// The stored failed requests, each with the `seq` of its event.

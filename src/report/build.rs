@@ -298,7 +298,10 @@ fn latency(timeline: &Timeline) -> Vec<crate::evidence::LatencySummary> {
 }
 
 fn harness(timeline: &Timeline) -> HarnessSummary {
-    let mut summary = HarnessSummary::default();
+    let mut summary = HarnessSummary {
+        unstored_failures: timeline.unstored_failures().total,
+        ..HarnessSummary::default()
+    };
     for event in &timeline.events {
         let EventKind::Harness(health) = &event.kind else {
             continue;
@@ -307,7 +310,6 @@ fn harness(timeline: &Timeline) -> HarnessSummary {
         if health.scope == "total" {
             summary.slip_p99_ms = health.slip_p99.map(|slip| slip as f64 / 1e6);
             summary.dropped_arrivals += health.dropped_arrivals;
-            summary.unstored_failures += health.unstored_failures;
             summary.lost_events += health.lost_events;
             summary.cpu = health.cpu;
         }

@@ -411,4 +411,8 @@ fn failures_that_were_only_counted_are_told() {
     for text in [terminal(&told(0)), markdown(&told(0))] {
         assert!(!text.contains("only counted"), "{text}");
     }
+    let mut of_capture = told(73);
+    of_capture.run.origin = "import".into();
+    let line = "73 further failures were only counted: the capture does not hold them";
+    assert!(terminal(&of_capture).contains(line));
 }

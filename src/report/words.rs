@@ -35,9 +35,12 @@ pub(super) fn only_counted(report: &Report) -> Option<String> {
         1 => "1 further failure was".to_owned(),
         _ => format!("{} further failures were", thousands(number)),
     };
-    Some(format!(
-        "{failures} only counted: of those beyond the limit every {SAMPLE_STRIDE}th was kept"
-    ))
+    let why = if report.run.origin == "import" {
+        "the capture does not hold them".to_owned()
+    } else {
+        format!("of those beyond the limit every {SAMPLE_STRIDE}th was kept")
+    };
+    Some(format!("{failures} only counted: {why}"))
 }
 
 /// What a cause dropped: `3 requests, 60 outbound calls`.

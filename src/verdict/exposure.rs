@@ -46,7 +46,9 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings) -> Exposure {
         }
     }
     let inside = |at: &&RunOffset| union.iter().any(|w| w.lo <= **at && **at <= w.hi);
-    let failed = failed_at.iter().filter(inside).count() as u64 + unstored(timeline, &union);
+    let only_counted = timeline.unstored_failures().total;
+    let failed =
+        failed_at.iter().filter(inside).count() as u64 + unstored(timeline, &union, only_counted);
     Exposure {
         // Failures are known one by one even where successes are not.
         requests: (requests.floor() as u64).max(failed),
@@ -56,7 +58,7 @@ pub(super) fn measure(timeline: &Timeline, findings: &Findings) -> Exposure {
             .iter()
             .filter(|w| {
                 let blamed = failed_at.iter().any(|at| w.lo <= *at && *at <= w.hi);
-                blamed || unstored(timeline, &[**w]) > 0
+                blamed || unstored(timeline, &[**w], only_counted) > 0
             })
             .count() as u64,
         // An empty sum of floats is -0.0.
@@ -90,9 +92,8 @@ pub(super) fn clients_counted(timeline: &Timeline) -> bool {
 
 /// Failures within the windows that were only counted: those that the counts have beyond the stored
 /// ones. A bucket that a window covers in part may have all of its failures in it.
-fn unstored(timeline: &Timeline, union: &[Interval]) -> u64 {
-    let unstored = timeline.unstored_failures();
-    if unstored == 0 {
+fn unstored(timeline: &Timeline, union: &[Interval], of_run: u64) -> u64 {
+    if of_run == 0 {
         return 0;
     }
     let buckets = timeline
@@ -108,7 +109,7 @@ fn unstored(timeline: &Timeline, union: &[Interval]) -> u64 {
         let sent = request.sent.unwrap_or(request.intended);
         union.iter().any(|w| w.lo <= sent && sent <= w.hi)
     });
-    counted.saturating_sub(stored.count() as u64).min(unstored)
+    counted.saturating_sub(stored.count() as u64).min(of_run)
 }
 
 fn blamed_sendings(timeline: &Timeline, findings: &Findings) -> Vec<RunOffset> {

@@ -90,6 +90,35 @@ fn lines_that_cannot_be_read_are_reported_with_file_and_line() {
 }
 
 #[test]
+fn failures_that_a_client_counted_and_did_not_record_are_told() {
+    const COUNTED: &str = "2000000\t2000100\t2000300\tnew\tconnect/refused\t-\n";
+    let whole = format!("{FAILURE}\n");
+    for (stored, told) in [
+        (Some(whole.as_str()), None),
+        (
+            Some(""),
+            Some("1 failures were counted, 0 are in `failures.jsonl`"),
+        ),
+        (
+            Some(&FAILURE[..40]),
+            Some("1 lines of `failures.jsonl` could not be read"),
+        ),
+        (None, Some("the client has no `failures.jsonl`")),
+    ] {
+        let mut files = vec![("client/node/requests.tsv", COUNTED)];
+        files.extend(stored.map(|text| ("client/node/failures.jsonl", text)));
+        let (result, timeline) = imported(&files);
+        let own = |blind: &&String| blind.starts_with("failures/node: ");
+        let blind: Vec<&String> = result.blind.iter().filter(own).collect();
+        assert_eq!(blind.is_empty(), told.is_none(), "{stored:?}: {blind:?}");
+        let said = |told: &str| blind.iter().any(|blind| blind.ends_with(told));
+        assert!(told.is_none_or(said), "{blind:?}");
+        let unstored = timeline.unstored_failures().total;
+        assert_eq!(unstored, u64::from(!blind.is_empty()), "{stored:?}");
+    }
+}
+
+#[test]
 fn what_a_capture_says_about_its_own_truth_is_never_opened() {
     // These are folders where files should be: reading any of them would fault.
     let (result, _) = imported(&[

@@ -8,13 +8,19 @@ use std::collections::{BTreeSet, HashSet};
 
 /// Failures of the baseline and those that the control explains do not count. A noisy baseline
 /// takes the gate its evidence. Of failures that were only counted nobody knows the cause: they count,
-/// and where some of the others are excused they break nothing by themselves.
+/// and where some of the others are excused, or the baseline failed too, they break nothing by
+/// themselves. Those that the harness did not mean to leave out are evidence that is missing.
 pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
     let limit = input.gates.max_failed? as f64;
     let (stored, excused) = blamed(input.timeline, input.findings);
-    let observed = stored + input.timeline.unstored_failures();
+    let unstored = input.timeline.unstored_failures();
+    let observed = stored + unstored.of_disruption;
     let mut missing = BTreeSet::new();
-    if !clients_counted(input.timeline) || total_requests(input.timeline) == 0 {
+    if !clients_counted(input.timeline)
+        || total_requests(input.timeline) == 0
+        || unstored.lost
+        || failures_unseen(input.timeline)
+    {
         missing.insert(Missing::Requests);
     }
     let mut result = at_most(
@@ -24,7 +30,7 @@ pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
         limit,
         missing,
     );
-    let by_unstored = stored as f64 <= limit && excused;
+    let by_unstored = stored as f64 <= limit && (excused || input.control.failed > 0);
     if result.status == GateStatus::Broken && (input.control.noisy || by_unstored) {
         result.status = GateStatus::Inconclusive;
     }
@@ -46,6 +52,14 @@ fn blamed(timeline: &Timeline, findings: &Findings) -> (u64, bool) {
         !baseline && !excused.contains(event)
     });
     (blamed.count() as u64, !excused.is_empty())
+}
+
+/// The failures of a client were not all recorded, however many its counts have.
+fn failures_unseen(timeline: &Timeline) -> bool {
+    timeline.events.iter().any(|event| match &event.kind {
+        EventKind::Blind(gap) => gap.what.starts_with("failures/"),
+        _ => false,
+    })
 }
 
 fn total_requests(timeline: &Timeline) -> u64 {

@@ -59,3 +59,48 @@ fn what_was_only_counted_breaks_nothing_where_the_control_explains_the_rest() {
     );
     assert_eq!(verdict.outcome, Outcome::Inconclusive);
 }
+
+/// In these seconds so many requests failed, as the clients counted; none is stored.
+fn only_counted(failed: &[(i64, u64)]) -> Bed {
+    let mut bed = Bed::new();
+    for (second, failed) in failed {
+        bed.push(*second, counts(*second, 0, *failed));
+    }
+    bed
+}
+
+#[test]
+fn failures_that_the_counts_have_and_the_record_lacks_hold_nothing() {
+    // The disruption begins at second 5; a baseline of 500 requests is noisy beyond 5 failures.
+    for (failed, limit, status, observed) in [
+        (vec![(7, 3)], 0, GateStatus::Broken, 3.0),
+        (vec![(7, 3)], 10, GateStatus::Inconclusive, 3.0),
+        // Those of the baseline may have been cut later, and tell how often it fails anyway.
+        (vec![(2, 3)], 0, GateStatus::Inconclusive, 0.0),
+        (vec![(2, 3), (7, 3)], 0, GateStatus::Inconclusive, 3.0),
+    ] {
+        let gates = Gates {
+            max_failed: Some(limit),
+            ..Gates::default()
+        };
+        let verdict = only_counted(&failed).judge(&gates);
+        let gate = &verdict.gates[0];
+        assert_eq!(gate.status, status, "{failed:?} of {limit}");
+        assert_eq!(gate.observed, Some(observed), "{failed:?}");
+        assert_eq!(gate.missing, [Missing::Requests], "{failed:?}");
+        assert_ne!(verdict.outcome, Outcome::Pass, "{failed:?}");
+    }
+}
+
+#[test]
+fn stored_failures_of_one_client_do_not_stand_for_those_of_another() {
+    let mut bed = only_counted(&[(7, 1)]);
+    let EventKind::RequestFailed(mut request) = failure(7) else {
+        unreachable!("a failure is a failed request");
+    };
+    request.client = "other".into();
+    bed.push(7, EventKind::RequestFailed(request));
+    let verdict = bed.judge(&Gates::default());
+    assert_eq!(verdict.gates[0].observed, Some(2.0));
+    assert_eq!(verdict.gates[0].missing, [Missing::Requests]);
+}

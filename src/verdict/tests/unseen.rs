@@ -193,3 +193,14 @@ fn lines_that_no_clock_places_break_nothing_and_hold_nothing() {
         }
     }
 }
+
+#[test]
+fn a_client_whose_failures_were_not_recorded_cannot_pass() {
+    let mut bed = Bed::new();
+    blind(&mut bed, "failures/local", None, None);
+    let verdict = bed.judge(&Gates::for_import());
+    assert_eq!(verdict.outcome, Outcome::Inconclusive);
+    let gate = gate(&verdict, "maxFailed");
+    assert_eq!(gate.status, GateStatus::Inconclusive);
+    assert_eq!(gate.missing, [Missing::Requests]);
+}
