@@ -229,6 +229,18 @@ impl PodLife {
         (self.last_grace == Some(0) && !ended).then_some(removed.hi)
     }
 
+    /// The last end of a container that did not start again after it, as far as was seen.
+    pub fn ended(&self, container: &str) -> Option<&ContainerEnd> {
+        let end = self.end_of(container)?;
+        let again = |start: &ContainerStart| {
+            let later = end
+                .finished
+                .is_some_and(|finished| start.started >= finished);
+            start.container == container && later && end.started != Some(start.started)
+        };
+        (!self.starts.iter().any(again)).then_some(end)
+    }
+
     /// It is the target's, going by its controller.
     pub fn belongs_to(&self, workload: &str, owners: &HashMap<String, String>) -> bool {
         let Some((kind, name)) = &self.controller else {

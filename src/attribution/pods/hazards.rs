@@ -100,17 +100,7 @@ fn never_ended(pod: &Pod, ended: RunOffset) -> bool {
             .iter()
             .filter(move |spec| spec.role == role)
     };
-    let last_end = |name: &str| {
-        let end = pod.life.end_of(name)?;
-        let again = pod.life.starts.iter().any(|start| {
-            start.container == name
-                && end
-                    .finished
-                    .is_some_and(|finished| start.started >= finished)
-                && end.started != Some(start.started)
-        });
-        (!again).then_some(end.seen)
-    };
+    let last_end = |name: &str| pod.life.ended(name).map(|end| end.seen);
     let app_ends: Option<Vec<RunOffset>> = of_role(Role::App)
         .map(|spec| last_end(&spec.name))
         .collect();

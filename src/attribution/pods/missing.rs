@@ -49,13 +49,13 @@ pub(super) fn app_logs_unseen(scene: &Scene<'_>, pod: &Pod, span: Interval) -> b
         })
 }
 
-/// The pod is gone, and how its app or its proxy ended was never shown.
+/// How the app or the proxy of a deleted pod ended was never shown: its last states were lost, or the
+/// record ends before it did.
 fn exit_code_unseen(pod: &Pod) -> bool {
-    let ended = |name: &str| pod.life.end_of(name).is_some();
+    let ended = |name: &str| pod.life.ended(name).is_some();
     let app = pod.life.app().is_none_or(|app| ended(&app.name));
     let proxy = pod.life.sidecar().is_none_or(|proxy| ended(&proxy.name));
-    let gone = pod.life.removed.is_some() || pod.gone.is_some();
-    gone && (pod.life.containers.is_empty() || !(app && proxy))
+    pod.life.containers.is_empty() || !(app && proxy)
 }
 
 /// The pod was in the routes while requests were sent, so its proxy had something to log.

@@ -37,8 +37,8 @@ pub(super) fn patterns(patterns: &[String]) -> RegexSet {
 }
 
 /// Counts the lost calls; `None` where the app's log was not seen, and where calls failed of which
-/// nobody can say whether the proxy was still there. Where only a part of it was seen, the calls of
-/// that part are a lower bound, and none is no count.
+/// nobody can say whether the proxy was still there. Where only a part of it was seen, or the record
+/// ends while the pod is ending, the calls of that part are a lower bound, and none is no count.
 pub(super) fn of(
     scene: &Scene<'_>,
     pod: &Pod,
@@ -46,9 +46,10 @@ pub(super) fn of(
     patterns: &RegexSet,
 ) -> Option<Lost> {
     let mut found = Lost::default();
-    let hole = pod
-        .ending()
-        .is_some_and(|ending| app_logs_unseen(scene, pod, ending));
+    let hole = still_ending(pod)
+        || pod
+            .ending()
+            .is_some_and(|ending| app_logs_unseen(scene, pod, ending));
     let apps = pod
         .life
         .containers
@@ -88,6 +89,14 @@ pub(super) fn of(
         found.evidence.push(shown);
     }
     (found.lost > 0 || !hole).then_some(found)
+}
+
+/// The record ends before the app of a deleted pod does, which may outlive its proxy yet.
+fn still_ending(pod: &Pod) -> bool {
+    let ended = |name: &str| pod.life.ended(name).is_some();
+    let app = pod.life.app().is_some_and(|app| ended(&app.name));
+    let proxy = pod.life.sidecar().is_some();
+    pod.deleted.is_some() && pod.gone.is_none() && proxy && !app
 }
 
 /// The proxy of a pod that was deleted has ended, and nobody can say whether before its app. One

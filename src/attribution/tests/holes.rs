@@ -1,8 +1,11 @@
 //! Logs with a hole: what nobody saw is neither silence nor nought.
 
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, transport};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp, transport};
 use super::{Cause, Confidence, Findings, Missing, PodFinding, SidecarKind};
-use crate::evidence::{Blindness, ErrorClass, EventKind, RequestPhase, RunOffset};
+use crate::evidence::{
+    Blindness, Change, ErrorClass, EventKind, RequestPhase, Resource, RunOffset,
+};
+use serde_json::json;
 
 impl Stage {
     /// The log of a container was not seen in that span.
@@ -153,5 +156,32 @@ fn calls_of_a_pod_whose_proxys_end_nobody_saw_are_not_called_held() {
         assert_eq!(pod(&found).sidecar_lead_s, None);
         assert_eq!(pod(&found).outbound_failures, counted);
         assert!(pod(&found).missing.contains(&Missing::ExitCodes));
+    }
+}
+
+#[test]
+fn a_pod_that_is_still_ending_when_the_record_does_has_not_shown_how_it_ends() {
+    let kinds = [None, Some(SidecarKind::Classic), Some(SidecarKind::Native)];
+    for (kind, crashed) in kinds
+        .into_iter()
+        .flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        let mut stage = Stage::with_sidecar(kind).with_old_pods();
+        if crashed {
+            // An end that is followed by another start is not the pod's.
+            stage.crash("old-1", AT - 6 * SECOND, 1, "Error");
+        }
+        let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+        let going = stage.pod("old-1", running, Some((AT, 30)), true);
+        stage.object(AT + 5 * MILLI, Resource::Pods, Change::Modified, going);
+        stage.log("old-1", "app", AT + 6 * SECOND, "still at work");
+        let found = stage.explain();
+        let pod = pod(&found);
+        assert!(
+            pod.missing.contains(&Missing::ExitCodes),
+            "{kind:?}, {crashed}"
+        );
+        let lost = kind.is_none().then_some(0);
+        assert_eq!(pod.outbound_failures, lost, "{kind:?}, {crashed}");
     }
 }

@@ -204,3 +204,21 @@ fn a_client_whose_failures_were_not_recorded_cannot_pass() {
     assert_eq!(gate.status, GateStatus::Inconclusive);
     assert_eq!(gate.missing, [Missing::Requests]);
 }
+
+#[test]
+fn a_pod_whose_end_lies_beyond_the_record_takes_its_gates_their_evidence() {
+    for kind in [SidecarKind::Classic, SidecarKind::Native] {
+        let mut bed = meshed();
+        let pod = &mut bed.findings.pods[0];
+        pod.sidecar = Some(kind);
+        pod.exit_codes.clear();
+        (pod.sidecar_lead_s, pod.outbound_failures) = (None, None);
+        pod.missing = vec![Missing::ExitCodes];
+        let verdict = bed.judge(&Gates::default());
+        for name in ["maxSigkills", "maxOutboundFailures", "sidecarOutlivesApp"] {
+            let gate = gate(&verdict, name);
+            assert_eq!(gate.status, GateStatus::Inconclusive, "{kind:?}: {name}");
+            assert_eq!(gate.missing, [Missing::ExitCodes], "{kind:?}: {name}");
+        }
+    }
+}
