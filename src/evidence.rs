@@ -30,8 +30,9 @@ pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
-pub(crate) use object::controller;
 pub use object::{SIDECAR_NAMES, epoch};
+pub(crate) use object::controller;
+pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{
     ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, Role, replica_set_owners,

@@ -25,6 +25,18 @@ pub struct PodEvent {
     pub by_kubelet: bool,
 }
 
+impl PodEvent {
+    /// A kubelet stops a container of the pod, and not to start it again.
+    pub fn stops_for_good(&self) -> bool {
+        stops_for_good(&self.reason, &self.message)
+    }
+}
+
+/// An event of that reason and message tells that a kubelet stops a container for good (facts 1.7).
+pub(crate) fn stops_for_good(reason: &str, message: &str) -> bool {
+    reason == "Killing" && !message.contains("will be restarted")
+}
+
 /// The API's events by the uid of the pod that they concern.
 pub fn pod_events(timeline: &Timeline) -> BTreeMap<String, Vec<PodEvent>> {
     let mut found: BTreeMap<String, Vec<PodEvent>> = BTreeMap::new();

@@ -173,11 +173,11 @@ impl PodLife {
                     change,
                     object,
                 } => lives.apply(event.seq, event.at.hi, *change, object, begun),
-                EventKind::Blind(gap) if gap.what == "pods" => {
-                    if let (Some(from), Some(to)) = (gap.from, gap.to) {
-                        lives.relist(from, to, gap.uids.as_deref());
-                    }
-                }
+                EventKind::Blind(gap) if gap.what == "pods" => match (gap.from, gap.to) {
+                    (Some(from), Some(to)) => lives.relist(from, to, gap.uids.as_deref()),
+                    (Some(_), None) => lives.lost(),
+                    (None, _) => {}
+                },
                 _ => {}
             }
         }
@@ -338,6 +338,13 @@ impl Lives {
             if gone == Some(true) {
                 life.removed = Some(Interval { lo: from, hi: to });
             }
+        }
+    }
+
+    /// Nothing more is seen: how those end that were not being deleted yet is open.
+    fn lost(&mut self) {
+        for life in self.by_uid.values_mut() {
+            life.unseen |= life.removed.is_none() && life.deletion.is_none();
         }
     }
 }

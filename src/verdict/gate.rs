@@ -155,16 +155,15 @@ fn pods_missing<'a>(
         .collect()
 }
 
-/// A watch that never delivered anything is missing for every pod, named or not.
+/// A watch that never delivered anything is missing for every pod, named or not; one that was lost
+/// and did not come back, for those whose end came after that.
 fn watch_missing(input: &Input<'_>, what: &str, missing: Missing) -> Option<Missing> {
     input
         .timeline
         .events
         .iter()
         .any(|event| match &event.kind {
-            EventKind::Blind(blind) => {
-                blind.what == what && blind.from.is_none() && blind.to.is_none()
-            }
+            EventKind::Blind(blind) => blind.what == what && blind.to.is_none(),
             _ => false,
         })
         .then_some(missing)

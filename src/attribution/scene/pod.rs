@@ -57,6 +57,9 @@ const FORCED: i64 = 2_000_000_000;
 /// And so much more: a second of grace at least for their hooks, and the kubelet's own time.
 const FORCED_LATE: i64 = 1_000_000_000;
 
+/// A kubelet acts on a deletion within this time.
+const PICKUP: i64 = 2_000_000_000;
+
 /// A container that ends this much before the end of the grace period was not killed by it.
 const GRACE_TOLERANCE: i64 = 1_000_000_000;
 
@@ -155,6 +158,16 @@ impl Pod {
             && let Some(removed) = self.life.removed
         {
             self.deleted = Some(removed);
+        } else if self.life.unseen
+            && let Some(stopped) = self.events.iter().find(|event| event.stops_for_good())
+        {
+            // The kubelet heard of the deletion up to two seconds before (facts 5.2).
+            let usual = usual(stopped.seen);
+            self.deleted = Some(Interval {
+                lo: RunOffset(usual.lo.0 - PICKUP),
+                ..usual
+            });
+            self.deleted_event = Some(stopped.event);
         }
     }
 

@@ -1,115 +1,91 @@
 //! Which watch of a capture was silent while the others show that something happened?
 //!
-//! A recorder that lost a watch without noticing leaves a file that looks whole. Where the slices
-//! show a pod as terminating and the pods' watch never shows its deletion, that watch was blind;
-//! the same the other way round.
+//! A recorder that lost a watch without noticing leaves a file that looks whole. What the others show
+//! cannot have happened without the lost one having something to tell: slices follow the states of
+//! pods (facts 1.8), a kubelet stops the containers of a pod that is deleted (facts 1.1) and tells the
+//! state of each that it starts within seconds (facts 1.6), and only a pod that exists answers. Where a watch shows none of it, it was blind from its last delivery on.
+
+mod shown;
 
 use super::gathered::Gathered;
 use super::watch;
-use crate::evidence::{Change, EventKind, Resource};
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::evidence::{EventKind, Resource};
+use shown::{Pods, Slices, answered, started, stopped};
+use std::collections::BTreeSet;
 
 /// How much later than another watch one may deliver the same change.
 const PATIENCE: i64 = 5_000_000_000;
 
 /// Records the spans in which a watch must have been blind.
 pub(super) fn find(gathered: &mut Gathered) {
-    let deletions = deletions(gathered);
-    let (terminating, listed) = slice_facts(gathered);
     let last = gathered.raw.iter().map(|raw| raw.hi).max().unwrap_or(0);
     let mut spans = BTreeSet::new();
-    for (uid, at) in &terminating {
-        if !deletions.contains_key(uid) && at + PATIENCE < last {
-            spans.insert((Resource::Pods, *at));
-        }
+    for at in missed_by_pods(gathered, last) {
+        spans.insert((Resource::Pods, at));
     }
-    for (uid, at) in &deletions {
-        if listed.contains(uid) && !terminating.contains_key(uid) && at + PATIENCE < last {
-            spans.insert((Resource::EndpointSlices, *at));
-        }
+    for at in missed_by_slices(gathered) {
+        spans.insert((Resource::EndpointSlices, at));
     }
     for (resource, at) in spans {
-        if !gathered.watches.contains(&resource) {
-            continue;
-        }
-        let (from, to) = silence(gathered, resource, at);
-        if !covered(gathered, resource, at) {
+        let open = at + PATIENCE < last && !covered(gathered, resource, at);
+        if open && gathered.watches.contains(&resource) {
+            let (from, to) = silence(gathered, resource, at);
             gathered.blind_between(
                 watch::name(resource),
                 from,
                 to,
-                "the watch shows nothing of a termination that others show",
+                "the watch shows nothing of what others show to have happened",
             );
         }
     }
 }
 
-/// Pods that are gone by their own watch, and since when.
-fn deletions(gathered: &Gathered) -> BTreeMap<String, i64> {
-    let mut found = BTreeMap::new();
-    for raw in &gathered.raw {
-        let EventKind::Object {
-            resource: Resource::Pods,
-            change,
-            object,
-        } = &raw.kind
-        else {
-            continue;
-        };
-        let going = *change == Change::Deleted
-            || object
-                .pointer("/metadata/deletionTimestamp")
-                .is_some_and(|at| !at.is_null());
-        if going && let Some(uid) = uid(object, "/metadata/uid") {
-            found.entry(uid).or_insert(raw.hi);
+/// When others first show what the watch of pods never did.
+fn missed_by_pods(gathered: &Gathered, last: i64) -> Vec<i64> {
+    let pods = Pods::shown(gathered);
+    let slices = Slices::shown(gathered);
+    let deleted = |uid: &String| pods.deletions.contains_key(uid);
+    let ended = slices.ended.iter().filter(|(uid, _)| !deleted(uid));
+    let mut found: Vec<i64> = ended.map(|(_, at)| *at).collect();
+    for (uid, at) in stopped(gathered) {
+        let told = pods.ends.get(&uid).is_some_and(|end| end + PATIENCE >= at);
+        if pods.ready.contains_key(&uid) && !deleted(&uid) && !told {
+            found.push(at);
         }
+    }
+    for (uid, at) in started(gathered) {
+        let told = |states: &Vec<(i64, bool)>| {
+            states
+                .iter()
+                .any(|(state, _)| (state - at).abs() <= PATIENCE)
+        };
+        if pods.ready.get(&uid).is_some_and(|states| !told(states)) {
+            found.push(at);
+        }
+    }
+    for (uid, serving, from, to) in slices.spans(last) {
+        if to > from + PATIENCE && pods.never_were(uid, serving, from - PATIENCE, from + PATIENCE) {
+            found.push(from);
+        }
+    }
+    // Names that no pod has may be of something else than pods.
+    let answered = answered(gathered);
+    if answered.keys().any(|name| pods.names.contains(*name)) {
+        let unknown = answered
+            .iter()
+            .filter(|(name, _)| !pods.names.contains(**name));
+        found.extend(unknown.map(|(_, at)| *at));
     }
     found
 }
 
-/// Pods that slices show as terminating and since when, and all that they list as ready.
-fn slice_facts(gathered: &Gathered) -> (BTreeMap<String, i64>, BTreeSet<String>) {
-    let (mut terminating, mut listed) = (BTreeMap::new(), BTreeSet::new());
-    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for raw in &gathered.raw {
-        let EventKind::Object {
-            resource: Resource::EndpointSlices,
-            object,
-            ..
-        } = &raw.kind
-        else {
-            continue;
-        };
-        let slice = uid(object, "/metadata/name").unwrap_or_default();
-        let mut now = BTreeSet::new();
-        let endpoints = object.get("endpoints").and_then(Value::as_array);
-        for endpoint in endpoints.into_iter().flatten() {
-            let Some(uid) = uid(endpoint, "/targetRef/uid") else {
-                continue;
-            };
-            let condition = |name| {
-                let value = endpoint.get("conditions").and_then(|all| all.get(name));
-                value.and_then(Value::as_bool)
-            };
-            if condition("terminating") == Some(true) {
-                terminating.entry(uid.clone()).or_insert(raw.hi);
-            } else if condition("ready") != Some(false) {
-                listed.insert(uid.clone());
-            }
-            now.insert(uid);
-        }
-        for gone in before.insert(slice, now.clone()).unwrap_or_default() {
-            if !now.contains(&gone) {
-                terminating.entry(gone).or_insert(raw.hi);
-            }
-        }
-    }
-    (terminating, listed)
-}
-
-fn uid(object: &Value, pointer: &str) -> Option<String> {
-    object.pointer(pointer)?.as_str().map(str::to_owned)
+/// When the watch of pods first shows a deletion that the slices never did.
+fn missed_by_slices(gathered: &Gathered) -> Vec<i64> {
+    let slices = Slices::shown(gathered);
+    let deletions = Pods::shown(gathered).deletions;
+    let missed = |uid: &String| slices.listed.contains(uid) && !slices.ended.contains_key(uid);
+    let deletions = deletions.into_iter().filter(|(uid, _)| missed(uid));
+    deletions.map(|(_, at)| at).collect()
 }
 
 /// The last delivery of a watch before an instant, and the first one after it.

@@ -1,5 +1,6 @@
 //! Captures that lack parts, and captures that hold lines nobody can read.
 
+mod contradiction;
 mod target;
 
 use super::*;
