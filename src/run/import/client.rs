@@ -53,6 +53,8 @@ fn read_client(folder: &Path, name: &str, gathered: &mut Gathered) {
     let summary = summary(folder);
     let told = |name: &str| Some(summary.get(name)?.as_str()?.to_owned());
     let target = told("target").or(seen.remote);
+    gathered.asked.extend(told("host"));
+    gathered.asked.extend(target.clone());
     let meshed = name == MESHED.0;
     let client = EventKind::Client(ClientInfo {
         name: name.to_owned(),

@@ -44,6 +44,8 @@ pub(super) struct Gathered {
     pub(super) logs: Vec<(String, String, Vec<String>)>,
     /// The names of the watches that the capture has.
     pub(super) watches: Vec<crate::evidence::Resource>,
+    /// The names and addresses that the clients asked, as they wrote them.
+    pub(super) asked: Vec<String>,
     faults: Vec<Fault>,
     faulty_lines: usize,
 }

@@ -2,11 +2,15 @@
 //!
 //! The controller of the pods that were deleted in the capture, else of those whose containers
 //! ended in it, else the workload whose template or ReplicaSets changed; and the Service whose
-//! slices list its pods.
+//! slices list its pods. Where several can be meant, it is the one that the clients asked: in a
+//! shared namespace other workloads have rollouts of their own.
+
+mod asked;
 
 use super::ImportOptions;
 use super::gathered::Gathered;
 use crate::evidence::{Change, EventKind, Resource, controller};
+use asked::Asked;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -38,14 +42,18 @@ struct Pod {
 pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
     let owners = replica_set_owners(gathered);
     let pods = pods(gathered, &owners);
-    let workload = options
-        .workload
-        .clone()
-        .or_else(|| most(pods.values().filter(|pod| pod.deleted && !pod.was_going)))
-        .or_else(|| most(pods.values().filter(|pod| pod.deleted)))
-        .or_else(|| going_in_slices(gathered, &owners))
-        .or_else(|| most(pods.values().filter(|pod| pod.ended)))
-        .or_else(|| changed(gathered, &owners));
+    let asked = Asked::of(gathered);
+    let workload = options.workload.clone().or_else(|| {
+        let meant = meant(gathered, &owners, &pods, &asked);
+        let of_meant = |pod: &&Pod| pod.workload.as_ref().is_some_and(|it| meant.contains(it));
+        let asked = || pods.values().filter(of_meant);
+        deleted(asked)
+            .or_else(|| most(asked().filter(|pod| pod.ended)))
+            .or_else(|| deleted(|| pods.values()))
+            .or_else(|| going_in_slices(gathered, &owners, &meant))
+            .or_else(|| most(pods.values().filter(|pod| pod.ended)))
+            .or_else(|| changed(gathered, &owners))
+    });
     let mine: Vec<&Pod> = pods
         .values()
         .filter(|pod| workload.is_some() && pod.workload == workload)
@@ -53,7 +61,7 @@ pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
     let service = options
         .service
         .clone()
-        .or_else(|| service_of(gathered, &owners, workload.as_deref()));
+        .or_else(|| service_of(gathered, &owners, &pods, &asked, workload.as_deref()));
     let namespace = mine.first().map(|pod| pod.namespace.clone());
     Target {
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
@@ -68,6 +76,32 @@ pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
         workload,
         service,
     }
+}
+
+/// The workload of most of those of these pods that were deleted: in the capture, else before it.
+fn deleted<'a, I: Iterator<Item = &'a Pod>>(pods: impl Fn() -> I) -> Option<String> {
+    most(pods().filter(|pod| pod.deleted && !pod.was_going))
+        .or_else(|| most(pods().filter(|pod| pod.deleted)))
+}
+
+/// The workloads whose pods answered the clients, and those behind a Service that they asked.
+fn meant(
+    gathered: &Gathered,
+    owners: &HashMap<String, String>,
+    pods: &HashMap<String, Pod>,
+    asked: &Asked,
+) -> BTreeSet<String> {
+    let answered = pods.values().filter(|pod| asked.pods.contains(&pod.name));
+    let answered = answered.filter_map(|pod| pod.workload.clone());
+    let by_name = asked
+        .pods
+        .iter()
+        .filter_map(|pod| workload_by_name(pod, owners));
+    let behind = listed(gathered, owners, pods)
+        .into_iter()
+        .filter(|one| asked.service(one.namespace.as_deref(), &one.service))
+        .map(|one| one.workload);
+    answered.chain(by_name).chain(behind).collect()
 }
 
 /// The workload of most of these pods; of equals the first by name.
@@ -214,7 +248,11 @@ fn log_containers(pod: &Value) -> Vec<String> {
 }
 
 /// The workload of the pods that slices show as terminating, where the pods themselves were not seen.
-fn going_in_slices(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<String> {
+fn going_in_slices(
+    gathered: &Gathered,
+    owners: &HashMap<String, String>,
+    meant: &BTreeSet<String>,
+) -> Option<String> {
     let mut names = BTreeSet::new();
     for (_, _, slice) in objects(gathered, Resource::EndpointSlices) {
         for endpoint in slice
@@ -233,11 +271,13 @@ fn going_in_slices(gathered: &Gathered, owners: &HashMap<String, String>) -> Opt
             }
         }
     }
-    most_common(
+    let owned = || {
         names
-            .into_iter()
-            .filter_map(|name| workload_by_name(name, owners)),
-    )
+            .iter()
+            .filter_map(|name| workload_by_name(name, owners))
+    };
+    most_common(owned().filter(|workload| meant.contains(workload)))
+        .or_else(|| most_common(owned()))
 }
 
 /// The workload whose template, size or ReplicaSets changed during the capture.
@@ -273,15 +313,42 @@ fn changed(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<Stri
     None
 }
 
-/// The Service whose slices list most of the workload's pods.
+/// The Service whose slices list most of the workload's pods: of those that the clients asked, where
+/// any of them does.
 fn service_of(
     gathered: &Gathered,
     owners: &HashMap<String, String>,
+    pods: &HashMap<String, Pod>,
+    asked: &Asked,
     target: Option<&str>,
 ) -> Option<String> {
     let target = target?;
-    let pods = pods(gathered, owners);
-    let mut listed: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut listed = listed(gathered, owners, pods);
+    listed.retain(|one| one.workload == target);
+    let services = |asked_alone: bool| {
+        let meant =
+            |one: &&Listed| !asked_alone || asked.service(one.namespace.as_deref(), &one.service);
+        most_common(listed.iter().filter(meant).map(|one| one.service.clone()))
+    };
+    services(true).or_else(|| services(false))
+}
+
+/// A pod of a workload that a Service's slices list.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    namespace: Option<String>,
+    service: String,
+    pod: String,
+    workload: String,
+}
+
+/// All that slices list, each pod of each Service once.
+fn listed(
+    gathered: &Gathered,
+    owners: &HashMap<String, String>,
+    pods: &HashMap<String, Pod>,
+) -> BTreeSet<Listed> {
+    let mut listed = BTreeSet::new();
     for (_, _, slice) in objects(gathered, Resource::EndpointSlices) {
         let Some(service) = slice
             .pointer("/metadata/labels")
@@ -290,22 +357,23 @@ fn service_of(
         else {
             continue;
         };
-        for endpoint in slice
-            .get("endpoints")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        let endpoints = slice.get("endpoints").and_then(Value::as_array);
+        for endpoint in endpoints.into_iter().flatten() {
             let Some(name) = text(endpoint, "/targetRef/name") else {
                 continue;
             };
             let owner = text(endpoint, "/targetRef/uid")
                 .and_then(|uid| pods.get(uid)?.workload.clone())
                 .or_else(|| workload_by_name(name, owners));
-            if owner.as_deref() == Some(target) {
-                listed.insert((service.to_owned(), name.to_owned()));
+            if let Some(workload) = owner {
+                listed.insert(Listed {
+                    namespace: text(slice, "/metadata/namespace").map(str::to_owned),
+                    service: service.to_owned(),
+                    pod: name.to_owned(),
+                    workload,
+                });
             }
         }
     }
-    most_common(listed.into_iter().map(|(service, _)| service))
+    listed
 }

@@ -67,10 +67,21 @@ fn slice(service: &str, pods: &[&Value], terminating: bool) -> Value {
 type Watches = Vec<(&'static str, Vec<(&'static str, Value)>)>;
 
 fn target(watches: &Watches, options: &ImportOptions) -> (Option<String>, Option<String>) {
-    let files: Vec<(String, String)> = watches
+    target_with(watches, &[], options)
+}
+
+/// The same of a capture that has these files beside the watches.
+fn target_with(
+    watches: &Watches,
+    others: &[(&str, String)],
+    options: &ImportOptions,
+) -> (Option<String>, Option<String>) {
+    let mut files: Vec<(String, String)> = watches
         .iter()
         .map(|(resource, changes)| (format!("{resource}.watch.jsonl"), watch(changes)))
         .collect();
+    let own = |(name, text): &(&str, String)| ((*name).to_owned(), text.clone());
+    files.extend(others.iter().map(own));
     let files: Vec<(&str, &str)> = files
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
@@ -195,4 +206,112 @@ fn the_options_overrule_what_was_found() {
     let (workload, service) = target(&watches, &options);
     assert_eq!(workload.as_deref(), Some("deployment/cart"));
     assert_eq!(service.as_deref(), Some("other"));
+}
+
+/// What a client of a capture may tell of whom it asked: the files that it wrote.
+fn client(summary: &Value, answered_by: &str) -> Vec<(&'static str, String)> {
+    let answer = format!("2000000\t2000100\t2000300\tnew\t200\t{answered_by}\n");
+    vec![
+        ("client/node/failures.jsonl", String::new()),
+        ("client/node/requests.tsv", answer),
+        ("client/node/summary.json", summary.to_string()),
+    ]
+}
+
+/// A rollout of `shop`, of one pod, while three pods of `batch` are deleted.
+fn beside_another() -> Watches {
+    let shop = pod("shop", "s");
+    let others = ["x", "y", "z"].map(|name| pod("batch", name));
+    let mut pods = vec![("ADDED", shop.clone())];
+    pods.extend(others.iter().map(|pod| ("ADDED", pod.clone())));
+    pods.push(("MODIFIED", deleted(shop.clone())));
+    pods.extend(others.iter().map(|pod| ("MODIFIED", deleted(pod.clone()))));
+    let others: Vec<&Value> = others.iter().collect();
+    let address = json!({"metadata": {"name": "shop-web", "uid": "sv"},
+                         "spec": {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"]}});
+    let sets = ["shop", "batch"].map(|name| ("ADDED", replica_set(name, "h")));
+    vec![
+        ("replicasets", sets.to_vec()),
+        ("pods", pods),
+        ("services", vec![("ADDED", address)]),
+        (
+            "endpointslices",
+            vec![
+                ("ADDED", slice("batch-web", &others, false)),
+                ("ADDED", slice("shop-web", &[&shop], false)),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn of_several_workloads_that_lost_pods_the_one_that_the_clients_asked_is_meant() {
+    let options = ImportOptions::default();
+    for (what, summary, answered_by) in [
+        ("a pod of it answered", json!({}), "shop-h-s"),
+        (
+            "by its Service's name",
+            json!({"host": "shop-web.shop.svc"}),
+            "-",
+        ),
+        (
+            "by its Service's address",
+            json!({"target": "10.96.0.7:80"}),
+            "-",
+        ),
+    ] {
+        let files = client(&summary, answered_by);
+        let (workload, service) = target_with(&beside_another(), &files, &options);
+        assert_eq!(workload.as_deref(), Some("deployment/shop"), "{what}");
+        assert_eq!(service.as_deref(), Some("shop-web"), "{what}");
+    }
+    // Where nothing tells, it is the one that lost most.
+    for files in [vec![], client(&json!({"host": "gateway"}), "-")] {
+        let (workload, _) = target_with(&beside_another(), &files, &options);
+        assert_eq!(workload.as_deref(), Some("deployment/batch"));
+    }
+}
+
+#[test]
+fn a_crash_of_the_asked_workload_is_told_from_the_deletion_of_another() {
+    let (shop, batch) = (pod("shop", "s"), pod("batch", "b"));
+    let pods = vec![
+        ("ADDED", shop.clone()),
+        ("ADDED", batch.clone()),
+        ("MODIFIED", deleted(batch)),
+        ("MODIFIED", restarted(shop)),
+    ];
+    let files = client(&json!({}), "shop-h-s");
+    let (workload, _) = target_with(&vec![("pods", pods)], &files, &ImportOptions::default());
+    assert_eq!(workload.as_deref(), Some("deployment/shop"));
+}
+
+#[test]
+fn of_two_services_with_the_same_pods_the_one_that_the_clients_asked_is_meant() {
+    let shop = pod("shop", "s");
+    let watches = || {
+        vec![
+            (
+                "pods",
+                vec![("ADDED", shop.clone()), ("MODIFIED", deleted(shop.clone()))],
+            ),
+            (
+                "endpointslices",
+                vec![
+                    ("ADDED", slice("a-shop", &[&shop], false)),
+                    ("ADDED", slice("shop", &[&shop], false)),
+                ],
+            ),
+        ]
+    };
+    let options = ImportOptions::default();
+    for (host, expected) in [
+        ("shop.default.svc.cluster.local", "shop"),
+        ("a-shop", "a-shop"),
+        ("http://shop:8080/", "shop"),
+    ] {
+        let files = client(&json!({"host": host}), "shop-h-s");
+        let (_, service) = target_with(&watches(), &files, &options);
+        assert_eq!(service.as_deref(), Some(expected), "{host}");
+    }
 }
