@@ -31,7 +31,7 @@ pub use event::{
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
 pub use object::{SIDECAR_NAMES, epoch};
-pub(crate) use object::controller;
+pub(crate) use object::{controller, has_sidecar};
 pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{

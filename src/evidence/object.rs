@@ -37,6 +37,11 @@ pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
     found
 }
 
+/// A mesh's proxy runs in the pod.
+pub(crate) fn has_sidecar(pod: &Value) -> bool {
+    containers(pod).iter().any(ContainerSpec::is_sidecar)
+}
+
 /// The controller among an object's owners: its kind and name.
 pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;

@@ -4,12 +4,13 @@ mod failures;
 mod requests;
 
 use super::gathered::Gathered;
-use crate::evidence::{ClientInfo, EventKind, Source};
+use crate::evidence::{ClientInfo, EventKind, Resource, Source, has_sidecar};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The client folder that sits behind a sidecar, and the pod whose sidecar it is.
+/// The client folder that sits behind a sidecar by its name, and the pod whose sidecar it is.
 const MESHED: (&str, &str) = ("mesh", "loadgen");
 
 /// Reads every folder under `client/`.
@@ -55,15 +56,37 @@ fn read_client(folder: &Path, name: &str, gathered: &mut Gathered) {
     let target = told("target").or(seen.remote);
     gathered.asked.extend(told("host"));
     gathered.asked.extend(target.clone());
-    let meshed = name == MESHED.0;
+    let by_name = (name == MESHED.0).then(|| MESHED.1.to_owned());
+    let pod = by_name.or_else(|| behind(&seen.local, gathered));
     let client = EventKind::Client(ClientInfo {
         name: name.to_owned(),
-        meshed,
-        pod: meshed.then(|| MESHED.1.to_owned()),
+        meshed: pod.is_some(),
+        pod,
         target,
         counted: counted.is_some(),
     });
     gathered.push(seen.first.unwrap_or(0), Source::Load, client);
+}
+
+/// The pod with a sidecar that a client sends from: one that sends from several addresses is in none.
+/// A pod on its node's network has an address that it shares, and no sidecar takes its traffic.
+fn behind(addresses: &BTreeSet<String>, gathered: &Gathered) -> Option<String> {
+    let address = addresses.first().filter(|_| addresses.len() == 1)?;
+    gathered.raw.iter().find_map(|raw| {
+        let EventKind::Object {
+            resource: Resource::Pods,
+            object,
+            ..
+        } = &raw.kind
+        else {
+            return None;
+        };
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+        let shared = object.pointer("/spec/hostNetwork").and_then(Value::as_bool);
+        let own = text("/status/podIP") == Some(address.as_str()) && shared != Some(true);
+        let pod = text("/metadata/name").filter(|_| own && has_sidecar(object));
+        pod.map(str::to_owned)
+    })
 }
 
 /// What the files of one client have shown so far.
@@ -73,6 +96,8 @@ struct Seen {
     first: Option<i64>,
     /// The first address that a failed request was sent to.
     remote: Option<String>,
+    /// The addresses that they were sent from.
+    local: BTreeSet<String>,
     /// Failed requests that are recorded one by one.
     failures: u64,
 }

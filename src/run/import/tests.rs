@@ -120,6 +120,59 @@ fn failures_that_a_client_counted_and_did_not_record_are_told() {
 }
 
 #[test]
+fn a_client_sits_behind_the_sidecar_of_the_pod_that_it_sends_from_whatever_its_name() {
+    let pod = |containers: &str, host_network: bool| {
+        format!(
+            r#"{{"receivedAt":2000000,"type":"ADDED","object":{{"metadata":{{"name":"tester","uid":"u"}},
+"spec":{{"containers":[{containers}],"hostNetwork":{host_network}}},"status":{{"podIP":"10.0.0.7"}}}}}}"#
+        )
+        .replace('\n', "")
+    };
+    let (app, proxy) = (r#"{"name":"app"}"#, r#"{"name":"istio-proxy"}"#);
+    let both = format!("{app},{proxy}");
+    let sent_from = |local: &str| FAILURE.replace('}', &format!(r#","local":"{local}"}}"#));
+    let tester = Some("tester");
+    for (client, local, pod, behind) in [
+        ("in-pod", "10.0.0.7:5000", pod(&both, false), tester),
+        ("in-pod", "10.0.0.8:5000", pod(&both, false), None),
+        (
+            "in-pod",
+            "10.0.0.7:5000 10.0.0.7:5001",
+            pod(&both, false),
+            tester,
+        ),
+        (
+            "in-pod",
+            "10.0.0.7:5000 10.0.0.8:5001",
+            pod(&both, false),
+            None,
+        ),
+        // A connect that failed has no local address but its port.
+        ("in-pod", ":5000", pod(&both, false), None),
+        ("in-pod", "10.0.0.7:5000", pod(app, false), None),
+        ("in-pod", "10.0.0.7:5000", pod(&both, true), None),
+        ("mesh", ":5000", pod(&both, false), Some("loadgen")),
+    ] {
+        let failures = format!("client/{client}/failures.jsonl");
+        let failure: Vec<String> = local.split(' ').map(sent_from).collect();
+        let failure = failure.join("\n");
+        let files = [
+            (failures.as_str(), failure.as_str()),
+            ("pods.watch.jsonl", pod.as_str()),
+        ];
+        let (result, timeline) = imported(&files);
+        assert!(result.faults.is_empty(), "{:?}", result.faults);
+        let info = timeline.events.iter().find_map(|event| match &event.kind {
+            EventKind::Client(info) => Some(info),
+            _ => None,
+        });
+        let info = info.unwrap();
+        assert_eq!(info.pod.as_deref(), behind, "{client}, {local}, {pod}");
+        assert_eq!(info.meshed, behind.is_some());
+    }
+}
+
+#[test]
 fn what_a_capture_says_about_its_own_truth_is_never_opened() {
     // These are folders where files should be: reading any of them would fault.
     let (result, _) = imported(&[

@@ -35,6 +35,10 @@ pub(super) fn read(path: &Path, name: &str, seen: &mut Seen, gathered: &mut Gath
                 seen.request(begun);
                 seen.failures += 1;
                 seen.remote = seen.remote.take().or_else(|| request.remote.clone());
+                // A connect that failed has no local address but its port.
+                let local = request.local.as_deref().map(host);
+                let local = local.filter(|address| !address.is_empty());
+                seen.local.extend(local.map(str::to_owned));
                 let end = request.end.0;
                 let kind = EventKind::RequestFailed(Box::new(request));
                 gathered.span(begun, end, Source::Load, kind);
@@ -49,6 +53,12 @@ pub(super) fn read(path: &Path, name: &str, seen: &mut Seen, gathered: &mut Gath
         let reason = format!("{unread} lines of `failures.jsonl` could not be read");
         gathered.blind(what(), reason);
     }
+}
+
+/// The host of `host:port`.
+pub(super) fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_matches(['[', ']'])
 }
 
 #[derive(Deserialize)]
