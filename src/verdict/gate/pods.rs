@@ -75,7 +75,8 @@ pub(super) fn max_outbound_failures(input: &Input<'_>) -> Option<Gate> {
 
 /// Broken by a sidecar that ended before its app, and by one that never ends after it, which keeps a
 /// Job from completing; inconclusive where the lead of a deleted pod's classic sidecar is unknown.
-/// A native sidecar is signalled after the app by construction, so an unknown lead is no gap there.
+/// A native sidecar is signalled after the app by construction, so an unknown lead is no gap there,
+/// unless the grace period ran out: then both are signalled at once (facts 1.4).
 pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     if !input.gates.sidecar_outlives_app {
         return None;
@@ -98,7 +99,10 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
                     .is_none_or(|lead| lead_in_doubt(pod, lead))
             } else {
                 let unseen = [Missing::ExitCodes, Missing::Pods];
-                pod.sidecar_lead_s.is_none() && unseen.iter().any(|it| pod.missing.contains(it))
+                match pod.sidecar_lead_s {
+                    Some(lead) => out_of_grace(pod) && lead_in_doubt(pod, lead),
+                    None => unseen.iter().any(|it| pod.missing.contains(it)),
+                }
             }
     });
     let mut missing = BTreeSet::new();
@@ -118,6 +122,13 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
         0.0,
         missing,
     ))
+}
+
+/// A container was killed at the end of the grace period, or a hook used it up.
+fn out_of_grace(pod: &PodFinding) -> bool {
+    let signs = ["sigkill:", "prestop-failed:"];
+    let of_grace = |hazard: &String| signs.iter().any(|sign| hazard.starts_with(sign));
+    pod.hazards.iter().any(of_grace)
 }
 
 /// Without the agent's word the stamps of both ends are all that tells of the order, and one that is

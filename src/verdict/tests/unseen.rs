@@ -206,6 +206,23 @@ fn a_client_whose_failures_were_not_recorded_cannot_pass() {
 }
 
 #[test]
+fn a_watch_of_pods_that_did_not_come_back_holds_no_gate_that_needs_every_pod() {
+    for (from, to, status) in [
+        (Some(9), None, GateStatus::Inconclusive),
+        (None, None, GateStatus::Inconclusive),
+        // What a gap hid that was closed by a list is told of each pod.
+        (Some(9), Some(10), GateStatus::Held),
+    ] {
+        let mut bed = Bed::new();
+        bed.findings.pods.clear();
+        blind(&mut bed, "pods", from, to);
+        let verdict = bed.judge(&Gates::for_import());
+        let gate = gate(&verdict, "maxSigkills");
+        assert_eq!(gate.status, status, "{from:?} to {to:?}");
+    }
+}
+
+#[test]
 fn a_pod_whose_end_lies_beyond_the_record_takes_its_gates_their_evidence() {
     for kind in [SidecarKind::Classic, SidecarKind::Native] {
         let mut bed = meshed();
@@ -220,5 +237,33 @@ fn a_pod_whose_end_lies_beyond_the_record_takes_its_gates_their_evidence() {
             assert_eq!(gate.status, GateStatus::Inconclusive, "{kind:?}: {name}");
             assert_eq!(gate.missing, [Missing::ExitCodes], "{kind:?}: {name}");
         }
+    }
+}
+
+#[test]
+fn a_native_sidecar_outlives_its_app_by_construction_unless_the_grace_ran_out() {
+    let (held, doubtful) = (GateStatus::Held, GateStatus::Inconclusive);
+    for (hazard, lead, missing, status) in [
+        (None, 0.3, vec![Missing::AgentLogs], held),
+        (Some("sigkill:app"), 0.3, vec![Missing::AgentLogs], doubtful),
+        (
+            Some("prestop-failed:app"),
+            0.3,
+            vec![Missing::AgentLogs],
+            doubtful,
+        ),
+        (Some("sigkill:app"), -1.0, vec![Missing::AgentLogs], held),
+        (Some("sigkill:app"), 0.3, vec![], held),
+    ] {
+        let mut bed = meshed();
+        let pod = &mut bed.findings.pods[0];
+        pod.sidecar = Some(SidecarKind::Native);
+        pod.sidecar_lead_s = Some(lead);
+        pod.hazards = hazard.into_iter().map(str::to_owned).collect();
+        pod.missing.clone_from(&missing);
+        let verdict = bed.judge(&Gates::default());
+        let gate = gate(&verdict, "sidecarOutlivesApp");
+        assert_eq!(gate.status, status, "{hazard:?}, {lead}, {missing:?}");
+        assert_eq!(gate.missing, if status == held { vec![] } else { missing });
     }
 }
