@@ -302,8 +302,12 @@ pub struct ObservePlan {
     pub access_log_format: Option<String>,
 }
 
-/// The outbound patterns of design 6.
+/// The outbound patterns of design 6, whatever their case, and the words that other languages and
+/// clients have for the same. None of them may match what an app says of itself: a shutdown that took
+/// too long ends with `context deadline exceeded` as well, so that and a bare `EOF` count only as the
+/// end of a call to a URL.
 pub const DEFAULT_OUTBOUND_PATTERNS: &[&str] = &[
+    // Go, Java, Rust, Python, Ruby, .NET, older curl.
     "connection refused",
     "connection reset",
     "no route to host",
@@ -311,6 +315,18 @@ pub const DEFAULT_OUTBOUND_PATTERNS: &[&str] = &[
     "unexpected EOF",
     "upstream connect error",
     "UNAVAILABLE",
+    // Node.
+    r"\bECONNREFUSED\b",
+    "socket hang up",
+    // Python: asyncio, httpx, http.client.
+    "connect call failed",
+    "all connection attempts failed",
+    "remote end closed connection without response",
+    // curl.
+    "(?:couldn't|could not) connect to server",
+    "empty reply from server",
+    // Go's errors of a call: `Get "http://peer/": EOF`.
+    r#""https?://[^"\s]+": (?:\S.* )?(?:EOF|context deadline exceeded)\b"#,
 ];
 
 impl Default for ObservePlan {

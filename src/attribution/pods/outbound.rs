@@ -108,3 +108,63 @@ fn proxy_end_unknown(pod: &Pod, lead: Option<Lead>) -> bool {
     let ended = pod.gone.is_some() || pod.life.unseen || pod.life.end_of(&proxy.name).is_some();
     pod.deleted.is_some() && lead.is_none() && ended
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::ObservePlan;
+
+    fn is_lost_call(line: &str) -> bool {
+        let defaults = ObservePlan::default().outbound_patterns;
+        assert!(defaults.iter().all(|pattern| Regex::new(pattern).is_ok()));
+        patterns(&defaults).is_match(line)
+    }
+
+    #[test]
+    fn a_refused_or_cut_call_is_known_in_the_words_of_each_client() {
+        for line in [
+            r#"notify 3 failed: Post "http://peer/": dial tcp 10.0.0.9:80: connect: connection refused"#,
+            r#"notify 3 failed: Post "http://peer/": EOF"#,
+            r#"{"level":"error","msg":"Post \"http://peer/\": EOF"}"#,
+            r#"Get "https://peer:8443/a?b=c": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"#,
+            r#"Get "http://peer/": http: server closed idle connection: EOF"#,
+            "rpc error: code = Unavailable desc = connection error",
+            "java.net.ConnectException: Connection refused (Connection refused)",
+            "Caused by: io.netty.channel.AbstractChannel$AnnotatedConnectException: Connection refused: peer/10.0.0.9:80",
+            "requests.exceptions.ConnectionError: [Errno 111] Connection refused",
+            "ConnectionRefusedError: [Errno 111] Connect call failed ('10.0.0.9', 80)",
+            "httpx.ConnectError: All connection attempts failed",
+            "http.client.RemoteDisconnected: Remote end closed connection without response",
+            "Error: connect ECONNREFUSED 10.0.0.9:80",
+            "{ code: 'ECONNREFUSED', syscall: 'connect' }",
+            "Error: socket hang up",
+            "curl: (7) Failed to connect to peer port 80 after 0 ms: Couldn't connect to server",
+            "curl: (7) Failed to connect to peer port 80 after 0 ms: Could not connect to server",
+            "curl: (52) Empty reply from server",
+            "error trying to connect: tcp connect error: Connection refused (os error 111)",
+        ] {
+            assert!(is_lost_call(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_app_says_of_itself_is_no_lost_call() {
+        for line in [
+            "shutdown: context deadline exceeded",
+            "http: Server.Shutdown: context deadline exceeded",
+            "read request body: EOF",
+            "EOF",
+            "reached EOF of input.csv",
+            r#"10.0.0.9 "GET /status HTTP/1.1" status 503"#,
+            "readiness probe answered with status 503",
+            r#"serving "http://demo/": ready"#,
+            r#"fetched "http://peer/eof": 200"#,
+            "received SIGTERM",
+            "drained",
+            "shutdown complete",
+            "listening on :8080",
+        ] {
+            assert!(!is_lost_call(line), "{line}");
+        }
+    }
+}
