@@ -10,6 +10,7 @@ mod clocks;
 mod drain;
 mod endpoints;
 mod event;
+mod listed;
 mod object;
 mod pod_events;
 mod pods;

@@ -7,6 +7,7 @@
 
 use super::drain::{self, DrainSettings};
 use super::event::{Change, EventKind, Resource};
+use super::listed::listed_by;
 use super::object::{containers, controller, epoch, labels, list, text};
 use super::stamp::{Interval, RunOffset};
 use super::timeline::Timeline;
@@ -159,20 +160,14 @@ impl PodLife {
     /// The lives of all pods that the record shows, in the order of their first appearance.
     pub fn all(timeline: &Timeline) -> Vec<Self> {
         let mut lives = Lives::default();
-        let begun = timeline.events.iter().find_map(|event| match &event.kind {
-            EventKind::Object {
-                resource: Resource::Pods,
-                ..
-            } => Some(event.at.hi),
-            _ => None,
-        });
+        let listed = listed_by(&timeline.events);
         for event in &timeline.events {
             match &event.kind {
                 EventKind::Object {
                     resource: Resource::Pods,
                     change,
                     object,
-                } => lives.apply(event.seq, event.at.hi, *change, object, begun),
+                } => lives.apply(event.seq, event.at.hi, *change, object, listed),
                 EventKind::Blind(gap) if gap.what == "pods" => match (gap.from, gap.to) {
                     (Some(from), Some(to)) => lives.relist(from, to, gap.uids.as_deref()),
                     (Some(_), None) => lives.lost(),
@@ -290,9 +285,6 @@ struct Lives {
     last_gap: Option<RunOffset>,
 }
 
-/// Pods that appear within this time after the first one were there when the watch began.
-const INITIAL: i64 = 50_000_000;
-
 impl Lives {
     fn apply(
         &mut self,
@@ -300,7 +292,7 @@ impl Lives {
         at: RunOffset,
         change: Change,
         object: &Value,
-        begun: Option<RunOffset>,
+        listed: Option<RunOffset>,
     ) {
         let Some(uid) = text(object, "/metadata/uid").or_else(|| text(object, "/metadata/name"))
         else {
@@ -309,8 +301,7 @@ impl Lives {
         let fresh = !self.by_uid.contains_key(uid);
         if fresh {
             self.order.push(uid.to_owned());
-            let initial =
-                change == Change::Added && begun.is_some_and(|begun| at.0 - begun.0 <= INITIAL);
+            let initial = change == Change::Added && listed.is_some_and(|listed| at <= listed);
             self.by_uid
                 .insert(uid.to_owned(), new_life(uid, at, object, initial));
         }
