@@ -31,8 +31,8 @@ pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
-pub use object::{SIDECAR_NAMES, epoch};
-pub(crate) use object::{controller, has_sidecar};
+pub use object::epoch;
+pub(crate) use object::{controller, has_sidecar, is_proxy};
 pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{

@@ -6,7 +6,7 @@ use super::names;
 use super::pods::PodView;
 use super::service::ResolvedService;
 use super::workload::{WorkloadView, api_path};
-use crate::evidence::SIDECAR_NAMES;
+use crate::evidence::is_proxy;
 use crate::scenario::{Target, Workload};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -197,7 +197,7 @@ impl ResolvedTarget {
     pub fn meshed(&self) -> bool {
         self.containers
             .iter()
-            .any(|container| SIDECAR_NAMES.contains(&container.name.as_str()))
+            .any(|container| is_proxy(&container.name))
     }
 }
 

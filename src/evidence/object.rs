@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Names under which meshes run their proxy.
-pub const SIDECAR_NAMES: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
+const SIDECAR_NAMES: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
 
 pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
     let mut found = Vec::new();
@@ -14,7 +14,7 @@ pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
             let Some(name) = text(container, "/name") else {
                 continue;
             };
-            let proxy = SIDECAR_NAMES.contains(&name);
+            let proxy = is_proxy(name);
             let always = text(container, "/restartPolicy") == Some("Always");
             let role = match (init, proxy) {
                 (false, true) => Role::ClassicSidecar,
@@ -34,12 +34,25 @@ pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
             });
         }
     }
+    // A proxy beside no app is nobody's sidecar: a gateway serves by itself.
+    if found.iter().all(|spec| spec.role != Role::App) {
+        for spec in &mut found {
+            if spec.role == Role::ClassicSidecar {
+                spec.role = Role::App;
+            }
+        }
+    }
     found
 }
 
 /// A mesh's proxy runs in the pod.
 pub(crate) fn has_sidecar(pod: &Value) -> bool {
     containers(pod).iter().any(ContainerSpec::is_sidecar)
+}
+
+/// Whether a container of this name is a mesh's proxy.
+pub(crate) fn is_proxy(name: &str) -> bool {
+    SIDECAR_NAMES.contains(&name)
 }
 
 /// The controller among an object's owners: its kind and name.
@@ -105,6 +118,33 @@ pub fn epoch(stamp: &str) -> Option<i64> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_proxy_is_a_sidecar_only_beside_an_app() {
+        let roles = |containers: Value, init: Value| {
+            let pod = json!({"spec": {"containers": containers, "initContainers": init}});
+            let found = super::containers(&pod);
+            found.iter().map(|spec| spec.role).collect::<Vec<_>>()
+        };
+        let named = |name: &str| json!({"name": name});
+        let native = json!({"name": "istio-proxy", "restartPolicy": "Always"});
+        for (containers, init, expected) in [
+            (
+                json!([named("app"), named("istio-proxy")]),
+                json!([named("istio-init")]),
+                vec![Role::App, Role::ClassicSidecar, Role::Init],
+            ),
+            (
+                json!([named("app")]),
+                json!([native]),
+                vec![Role::App, Role::NativeSidecar],
+            ),
+            (json!([named("istio-proxy")]), Value::Null, vec![Role::App]),
+            (json!([named("envoy")]), Value::Null, vec![Role::App]),
+        ] {
+            assert_eq!(roles(containers.clone(), init), expected, "{containers}");
+        }
+    }
 
     #[test]
     fn a_hook_that_only_sleeps_tells_for_how_long() {

@@ -3,7 +3,7 @@
 //! The live view that log followers, probes, steps and progress lines read. The record has the
 //! objects themselves; nothing is judged from this view.
 
-use crate::evidence::SIDECAR_NAMES;
+use crate::evidence::is_proxy;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -67,7 +67,7 @@ impl PodState {
             terminating: metadata["deletionTimestamp"].is_string(),
             gone: false,
             sidecar: names.contains(SIDECAR),
-            proxied: SIDECAR_NAMES.iter().any(|name| names.contains(name)),
+            proxied: names.iter().any(|name| is_proxy(name)),
             containers: containers(spec, status),
         })
     }

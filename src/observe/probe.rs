@@ -329,7 +329,7 @@ mod tests {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = closed.local_addr().unwrap().port();
         drop(closed);
-        for proxy in crate::evidence::SIDECAR_NAMES {
+        for proxy in ["istio-proxy", "linkerd-proxy", "envoy"] {
             let (sink, mut fact_rx) = EventSink::new(RunClock::start());
             let book = PodBook::default();
             let mut meshed = pod("a", false);

@@ -4,7 +4,7 @@
 //! nothing else. Only those that the record shows can be told of.
 
 use crate::evidence::{
-    Clock, ClockOffsets, Interval, PodLife, Role, RunOffset, STAMP_WIDTH, WATCH_LATENCY,
+    Clock, ClockOffsets, Interval, PodLife, RunOffset, STAMP_WIDTH, WATCH_LATENCY, is_proxy,
 };
 
 /// A proxy between clients and the target's pods.
@@ -48,11 +48,10 @@ impl Intermediary {
 
 fn kind(life: &PodLife) -> Option<&'static str> {
     let label = |name: &str| life.labels.get(name).map(String::as_str);
-    let serves = life.containers.iter().any(|spec| spec.role == Role::App);
     if label("app") == Some("ztunnel") {
         return Some("ztunnel");
     }
-    if serves || life.sidecar().is_none() {
+    if !life.app().is_some_and(|app| is_proxy(&app.name)) {
         return None;
     }
     let waypoint = label("gateway.istio.io/managed") == Some("istio.io-mesh-controller")

@@ -11,6 +11,7 @@ pub(in crate::attribution) use agent::{Wait, Word};
 
 use crate::evidence::{
     Clock, Constraint, ContainerLog, FailedRequest, PodLife, RunOffset, Timeline, WATCH_LATENCY,
+    is_proxy,
 };
 use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
 pub(in crate::attribution) use attempts::{Attempts, Sighting};
@@ -112,7 +113,7 @@ impl ProxyLogs {
         let format = format.and_then(|format| TextFormat::new(format).ok());
         let mut logs = Self::default();
         for (number, log) in timeline.logs.iter().enumerate() {
-            if is_proxy(log) {
+            if is_proxy(&log.container) {
                 logs.read(log, &failed, format.clone(), number);
             }
         }
@@ -312,10 +313,6 @@ pub(super) fn started_within(
 
 /// By how much Envoy floors a start.
 const MILLISECOND: i64 = 1_000_000;
-
-fn is_proxy(log: &ContainerLog) -> bool {
-    crate::evidence::SIDECAR_NAMES.contains(&log.container.as_str())
-}
 
 #[cfg(test)]
 mod tests {

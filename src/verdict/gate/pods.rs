@@ -2,7 +2,7 @@
 
 use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, watch_missing};
 use crate::attribution::{Missing, PodFinding, SidecarKind};
-use crate::evidence::{EventKind, RunOffset, SIDECAR_NAMES, Timeline};
+use crate::evidence::{EventKind, RunOffset, Timeline, is_proxy};
 use std::collections::BTreeSet;
 
 pub(super) fn max_sigkills(input: &Input<'_>) -> Option<Gate> {
@@ -240,7 +240,7 @@ fn holes_of_logs(timeline: &Timeline) -> BTreeSet<Missing> {
             .strip_prefix("logs/")
             .and_then(|log| log.split('/').nth(1));
         match container {
-            Some(name) if SIDECAR_NAMES.contains(&name) => {
+            Some(name) if is_proxy(name) => {
                 missing.extend([Missing::AgentLogs, Missing::AccessLogs]);
             }
             Some(_) => {
