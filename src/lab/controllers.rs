@@ -14,6 +14,8 @@ mod pods;
 mod replicaset;
 mod scheduler;
 
+pub(super) use endpoints::selector as service_selector;
+
 use super::store::Store;
 use crate::task::Scope;
 use std::sync::Arc;

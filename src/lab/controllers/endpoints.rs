@@ -47,7 +47,8 @@ fn keys(store: &Store, resource: &str, change: &Change) -> Vec<Key> {
         .collect()
 }
 
-fn selector(service: &Value) -> Option<Selector> {
+/// Which pods a Service selects, where it does.
+pub(in crate::lab) fn selector(service: &Value) -> Option<Selector> {
     let labels = service["spec"]["selector"].as_object()?;
     let some = !labels.is_empty() && service["spec"]["type"] != "ExternalName";
     some.then(|| Selector::from_object(&json!({"matchLabels": labels})))

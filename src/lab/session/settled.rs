@@ -4,10 +4,11 @@
 //! proxies that learn late know it. A run that began then would see the start of a lab for a rollout, so a
 //! lab is ready once its own truth says otherwise. What never comes is left as it is, and told.
 
+use crate::lab::controllers::service_selector;
 use crate::lab::mesh;
 use crate::lab::proxy::{self, Routes};
 use crate::lab::store::Store;
-use crate::lab::store::object::{is_ready, items, name, text, uid};
+use crate::lab::store::object::{is_ready, is_terminating, items, name, namespace, text, uid};
 use crate::lab::truth::{Fact, records, whole_lines};
 use crate::task::wait_until;
 use serde_json::Value;
@@ -22,8 +23,8 @@ use std::time::Duration;
 /// How long an app may take from being available to listening, and nodes and proxies to hear of it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until the declared ports of running pods are open, each node's rules lead to all endpoints,
-/// and every proxy has every endpoint.
+/// Waits until the declared ports of running pods are open, the slices list every ready pod, each
+/// node's rules lead to all endpoints, and every proxy has every endpoint.
 pub(super) async fn wait(store: &Arc<Store>, truth: &Path) {
     let every = Duration::from_millis(200);
     let mut told = Told::default();
@@ -104,6 +105,7 @@ impl Told {
         let (_, slices) = store.list("endpointslices", None);
         let missing = self
             .closed_port(&pods)
+            .or_else(|| late_slice(&services, &pods, &slices))
             .or_else(|| self.late_node(&proxy::routes(&services, &slices)))
             .or_else(|| self.late_proxy(&pods, &mesh::endpoints(store)));
         missing.map_or(Ok(()), Err)
@@ -160,6 +162,38 @@ impl Told {
             Some(format!("the proxy of pod `{pod}` does not know {missing}"))
         })
     }
+}
+
+/// The first ready pod that a Service selects and whose slices do not call it ready: a workload is
+/// available as soon as its pods are, and the slices' controller has not seen them by then.
+fn late_slice(
+    services: &[Arc<Value>],
+    pods: &[Arc<Value>],
+    slices: &[Arc<Value>],
+) -> Option<String> {
+    let listed = |service: &Value, pod: &Value| {
+        let own = slices.iter().filter(|slice| {
+            namespace(slice) == namespace(service)
+                && text(&slice["metadata"]["labels"]["kubernetes.io/service-name"]) == name(service)
+        });
+        own.flat_map(|slice| items(&slice["endpoints"])).any(|one| {
+            text(&one["targetRef"]["uid"]) == uid(pod) && one["conditions"]["ready"] == true
+        })
+    };
+    services.iter().find_map(|service| {
+        let selector = service_selector(service)?;
+        let late = pods.iter().find(|pod| {
+            namespace(pod) == namespace(service)
+                && selector.matches(pod)
+                && is_ready(pod)
+                && !is_terminating(pod)
+                && !listed(service, pod)
+        })?;
+        let (service, pod) = (name(service), name(late));
+        Some(format!(
+            "the slices of Service `{service}` do not say that pod `{pod}` is ready"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -234,6 +268,37 @@ mod tests {
         assert_eq!(missing(vec![]).as_deref(), Some(words));
         assert_eq!(missing(vec![listen(1)]), None);
         assert_eq!(missing(vec![listen(1), listen(0)]).as_deref(), Some(words));
+    }
+
+    #[test]
+    fn slices_are_late_until_they_call_every_ready_pod_ready() {
+        let labels = json!({"app": "demo"});
+        let service = Arc::new(json!({
+            "metadata": {"name": "demo"}, "spec": {"selector": labels},
+        }));
+        let mut labelled = (*pod()).clone();
+        labelled["metadata"]["labels"] = labels;
+        let missing = |pod: &Value, ready: bool| {
+            let slice = json!({
+                "metadata": {"labels": {"kubernetes.io/service-name": "demo"}},
+                "endpoints": [
+                    {"targetRef": {"uid": "u"}, "conditions": {"ready": ready}},
+                ],
+            });
+            late_slice(
+                std::slice::from_ref(&service),
+                &[Arc::new(pod.clone())],
+                &[Arc::new(slice)],
+            )
+        };
+        assert_eq!(
+            missing(&labelled, false).as_deref(),
+            Some("the slices of Service `demo` do not say that pod `demo-1` is ready")
+        );
+        assert_eq!(missing(&labelled, true), None);
+        assert_eq!(missing(&pod(), false), None, "another Service's");
+        labelled["status"]["conditions"][0]["status"] = json!("False");
+        assert_eq!(missing(&labelled, false), None, "not ready yet");
     }
 
     #[test]
