@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 pub use marks::Found;
 use marks::Marks;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -118,13 +118,19 @@ pub(super) async fn follow_all(
     let api: Api<Pod> = Api::namespaced(client, &namespace);
     let mut changes = book.changes();
     let mut tasks = JoinSet::new();
+    let mut over = BTreeSet::new();
     loop {
         tokio::select! {
             () = token.cancelled() => break,
             changed = changes.changed() => if changed.is_err() { break },
         }
         for pod in book.all() {
-            if pod.gone {
+            // What was over before the run, an evicted pod perhaps, may have no log any more, and
+            // has nothing to say of the run.
+            if pod.finished && !book.is_marked() {
+                over.insert(pod.uid.clone());
+            }
+            if pod.gone || over.contains(&pod.uid) {
                 continue;
             }
             let wanted = |name: &str| matches!(which, Which::All) || name == SIDECAR;
@@ -154,5 +160,59 @@ pub(super) async fn follow_all(
         {
             std::panic::resume_unwind(error.into_panic());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{EventKind, Fact};
+    use crate::observe::pods::tests::pod;
+    use crate::observe::testing::{Answer, kind, scripted, sink, until};
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
+    async fn told_of(pod: &str, facts: &mut mpsc::Receiver<Fact>) {
+        until(facts, |fact| match kind(fact) {
+            Some(EventKind::Log(notice)) if notice.pod == pod => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_was_over_before_the_run_is_not_followed() {
+        let not_found = || Answer::status(404, "NotFound");
+        let (client, asked) = scripted(vec![not_found(), not_found()]);
+        let (sink, mut facts) = sink();
+        let book = PodBook::default();
+        let token = CancellationToken::new();
+        let all = follow_all(
+            client,
+            "shop".to_owned(),
+            sink,
+            book.clone(),
+            Which::All,
+            Followers::default(),
+            token.clone(),
+        );
+        let task = tokio::spawn(all);
+        let mut evicted = pod("evicted", json!({"terminated": {"exitCode": 137}}));
+        evicted["status"]["phase"] = json!("Failed");
+        let running = json!({"running": {}});
+        book.apply(&evicted);
+        book.apply(&pod("a", running.clone()));
+        told_of("a", &mut facts).await;
+        book.mark();
+        book.apply(&evicted);
+        book.apply(&pod("b", running));
+        told_of("b", &mut facts).await;
+        token.cancel();
+        task.await.expect("it ends");
+        let asked = asked.lock().unwrap().clone();
+        assert!(
+            asked.iter().all(|path| !path.contains("evicted")),
+            "{asked:?}"
+        );
     }
 }

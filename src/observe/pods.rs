@@ -29,6 +29,8 @@ pub struct PodState {
     pub terminating: bool,
     /// It was removed from storage.
     pub gone: bool,
+    /// None of its containers runs, or will again: phase `Succeeded` or `Failed`.
+    pub finished: bool,
     /// It has a container `istio-proxy`.
     pub sidecar: bool,
     /// It has the proxy of some mesh, which answers at its address before the app does.
@@ -66,6 +68,7 @@ impl PodState {
             ready: is_ready(status),
             terminating: metadata["deletionTimestamp"].is_string(),
             gone: false,
+            finished: matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")),
             sidecar: names.contains(SIDECAR),
             proxied: names.iter().any(|name| is_proxy(name)),
             containers: containers(spec, status),
@@ -145,6 +148,7 @@ pub struct PodBook {
 struct Pods {
     by_uid: BTreeMap<String, PodState>,
     old: BTreeSet<String>,
+    marked: bool,
 }
 
 impl Default for PodBook {
@@ -188,6 +192,12 @@ impl PodBook {
     pub fn mark(&self) {
         let mut pods = self.lock();
         pods.old = living(&pods.by_uid).map(|pod| pod.uid.clone()).collect();
+        pods.marked = true;
+    }
+
+    /// The first lists have been delivered, and the pods in them are known as the old ones.
+    pub(super) fn is_marked(&self) -> bool {
+        self.lock().marked
     }
 
     /// A pod by uid, also when it is gone.

@@ -81,7 +81,7 @@ impl Follower {
             pod: pod.name.clone(),
             uid: pod.uid.clone(),
             container: container.to_owned(),
-            earlier: sink.clock().now() < RunOffset::from_millis(5_000),
+            earlier: !book.is_marked(),
             sink,
             book,
             followers,

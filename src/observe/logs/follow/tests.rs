@@ -1,7 +1,7 @@
 use super::*;
 use crate::evidence::Fact;
 use crate::observe::pods::tests::pod;
-use crate::observe::testing::{Answer, Tail, kind, scripted, sink, until};
+use crate::observe::testing::{Answer, Asked, Tail, kind, scripted, sink, until};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -13,10 +13,19 @@ fn log(lines: &[(u32, &str)]) -> Answer {
 }
 
 fn start(answers: Vec<Answer>) -> (PodBook, CancellationToken, mpsc::Receiver<Fact>) {
-    let (client, _) = scripted(answers);
-    let (sink, facts) = sink();
     let book = PodBook::default();
     book.apply(&pod("a", json!({"running": {}})));
+    let (token, facts, _) = follow(&book, answers);
+    (book, token, facts)
+}
+
+/// Follows the log of pod `a` of a book; at last come the paths that were asked for.
+fn follow(
+    book: &PodBook,
+    answers: Vec<Answer>,
+) -> (CancellationToken, mpsc::Receiver<Fact>, Asked) {
+    let (client, asked) = scripted(answers);
+    let (sink, facts) = sink();
     let followed = book.get("uid-a").expect("just applied");
     let api = Api::namespaced(client, "shop");
     let follower = Follower::new(
@@ -29,7 +38,7 @@ fn start(answers: Vec<Answer>) -> (PodBook, CancellationToken, mpsc::Receiver<Fa
     );
     let token = CancellationToken::new();
     tokio::spawn(follower.run(token.clone()));
-    (book, token, facts)
+    (token, facts, asked)
 }
 
 fn line_of(fact: &Fact) -> Option<String> {
@@ -53,6 +62,21 @@ async fn collect(facts: &mut mpsc::Receiver<Fact>) -> (Vec<String>, Vec<Blindnes
         }
     }
     (lines, blind)
+}
+
+#[tokio::test]
+async fn only_a_container_that_ran_before_the_run_is_read_from_the_end_of_its_log() {
+    for marked in [false, true] {
+        let book = PodBook::default();
+        book.apply(&pod("a", json!({"running": {}})));
+        if marked {
+            book.mark();
+        }
+        let (_token, mut facts, asked) = follow(&book, vec![Answer::status(404, "NotFound")]);
+        collect(&mut facts).await;
+        let asked = asked.lock().unwrap().join("\n");
+        assert_eq!(asked.contains("tailLines=2000"), !marked, "{asked}");
+    }
 }
 
 #[tokio::test]
