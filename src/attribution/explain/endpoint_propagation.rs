@@ -160,16 +160,17 @@ fn vanished(case: &Case<'_>, pod: &Pod) -> f64 {
     }
 }
 
-/// Refused at the pod's address although the pod has a proxy: both must have ended.
+/// Refused at the pod's address although the pod has a proxy: both must have ended, and the sandbox
+/// not be gone yet, after which attempts vanish.
 fn behind_proxy(case: &Case<'_>, pod: &Pod) -> f64 {
     let (Some(proxy), Some(app)) = (pod.proxy_end, pod.app_end) else {
         return 0.0;
     };
-    let from = Interval {
+    let empty = Interval {
         lo: proxy.at.lo.max(app.at.lo),
-        hi: RunOffset(i64::MAX),
+        hi: RunOffset(proxy.at.hi.max(app.at.hi).0.saturating_add(SANDBOX)),
     };
-    if case.span().intersect(from).is_none() {
+    if case.span().intersect(empty).is_none() {
         return 0.0;
     }
     // The later end must be over; how surely it is, is how much of it lies before the attempt.

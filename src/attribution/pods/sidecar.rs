@@ -36,6 +36,7 @@ pub(super) fn lead(pod: &Pod) -> Option<Lead> {
     let app = ended(pod, app_name)?;
     let proxy = ended(pod, proxy_name)?;
     let app = narrowed_by_log(app, pod.log.last);
+    let app = pod.log.farewell.map_or(app, |word| narrow(app, word));
     let proxy = pod
         .proxy
         .aborted

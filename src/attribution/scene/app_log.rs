@@ -51,6 +51,16 @@ static LISTENING: LazyLock<RegexSet> = LazyLock::new(|| {
     .expect("the patterns are constants")
 });
 
+/// A last line that tells that the app is done: of itself, as the last thing that it does.
+static FAREWELL: LazyLock<RegexSet> = LazyLock::new(|| {
+    RegexSet::new([
+        r"(?i)\b(complete|completed|done|finished|exit|exited|exiting)\b\W*$",
+        r"(?i)\b(shut[ -]?down|stop|exit|clean[ -]?up)\b.{0,12}\b(complete|completed|done|finished)\b",
+        r"(?i)\b(exiting|goodbye|bye)\b",
+    ])
+    .expect("the patterns are constants")
+});
+
 /// The facts of one app container's log.
 #[derive(Clone, Debug, Default)]
 pub(in crate::attribution) struct AppLog {
@@ -66,6 +76,8 @@ pub(in crate::attribution) struct AppLog {
     pub(in crate::attribution) listening: Vec<(usize, i64)>,
     /// The stamp of its last line.
     pub(in crate::attribution) last: Option<i64>,
+    /// The same where that line tells that the app is done.
+    pub(in crate::attribution) farewell: Option<i64>,
 }
 
 /// A line that tells of a shutdown, of unknown time.
@@ -137,6 +149,7 @@ impl AppLog {
             }
             line.by = Some(stamp);
         }
+        self.farewell = FAREWELL.is_match(&line.text).then_some(stamp);
         if SHUTDOWN.is_match(&line.text) {
             self.shutdown.push((index, stamp));
         } else if LISTENING.is_match(&line.text) {

@@ -250,13 +250,13 @@ impl Pod {
             };
             at = at.intersect(after).unwrap_or(at);
         }
-        if !app
-            && let Some(aborted) = self
-                .proxy
-                .aborted
-                .and_then(|word| self.place(offsets, word.at, MOMENTS))
-        {
-            at = at.intersect(aborted).unwrap_or(at);
+        let announced = if app {
+            self.log.farewell.filter(|_| seen.is_some())
+        } else {
+            self.proxy.aborted.map(|word| word.at)
+        };
+        if let Some(soon) = announced.and_then(|word| self.place(offsets, word, MOMENTS)) {
+            at = at.intersect(soon).unwrap_or(at);
         }
         Some(End {
             at,

@@ -47,6 +47,28 @@ fn a_sidecar_is_needed_from_its_signal_to_the_app_s_end_however_it_waits() {
 }
 
 #[test]
+fn an_app_that_says_farewell_ends_with_its_word() {
+    for (word, lead) in [
+        ("shutdown complete", 0.0..0.5),
+        ("work done", 0.0..0.5),
+        // The second in which it ended is all that is known then.
+        ("still 2 requests under way", 0.5..1.0),
+    ] {
+        let ending = Ending {
+            reacts: Some(30 * MILLI),
+            app: (5_420 * MILLI, 0),
+            ..Ending::at_once()
+        };
+        let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+        stage.end("old-1", AT, ending, STAYS);
+        stage.log("old-1", "app", AT + 5_418 * MILLI, word);
+        let pod = stage.explain().pods.remove(0);
+        let told = pod.sidecar_lead_s.expect("both have ended");
+        assert!(lead.contains(&told), "{word}: {told:.2} s");
+    }
+}
+
+#[test]
 fn the_hazard_of_a_sidecar_that_left_first_quotes_its_agent() {
     let pod = found(5 * SECOND, None);
     let lines: Vec<&str> = pod

@@ -168,6 +168,21 @@ fn a_proxy_that_leaves_first_cuts_and_refuses_until_its_app_ends() {
 }
 
 #[test]
+fn an_address_that_was_given_back_refuses_nobody() {
+    let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+    let others = [("old-2", false, true, true)];
+    stage.end("old-1", AT, Ending::at_once(), &others);
+    stage.end("old-2", AT + 20 * MILLI, Ending::at_once(), &[]);
+    stage.slice(AT + 9 * SECOND, &[("new-1", true, true, false)]);
+    refused(&mut stage, Client::Plain, AT + 12 * SECOND);
+    expect(
+        "zero and back, late routes",
+        stage,
+        &[Cause::NoReadyEndpoint],
+    );
+}
+
+#[test]
 fn a_proxy_that_is_killed_after_its_app_cuts_what_came_too_late() {
     for client in [Client::Plain, Client::Meshed] {
         let killed = Ending {
