@@ -18,47 +18,55 @@ pub(super) fn ruleset(routes: &Routes) -> String {
             // A reset, not an ICMP error: only so is a local client refused at once.
             let _ = writeln!(refused, "    {matched} reject with tcp reset");
         } else {
-            let _ = writeln!(services, "    {matched} dnat ip to {}", choice(endpoints));
+            services.push_str(&choice(&matched, endpoints));
         }
         own.extend(endpoints.iter().map(|endpoint| *endpoint.ip()));
     }
     // A pod that is given itself must not see its own address as the sender.
-    let pairs: Vec<_> = own.iter().map(|ip| format!("{ip} . {ip}")).collect();
-    let hairpin = if pairs.is_empty() {
-        String::new()
-    } else {
-        format!(
-            "    ip saddr . ip daddr {{ {} }} masquerade\n",
-            pairs.join(", ")
-        )
-    };
+    let mut hairpin = String::new();
+    for ip in own {
+        let _ = writeln!(hairpin, "    ip saddr {ip} ip daddr {ip} masquerade");
+    }
     format!(
-        "table ip lastwatch\n\
-         delete table ip lastwatch\n\
+        "table ip lastwatch {{\n{CHAINS}}}\n\
+         flush table ip lastwatch\n\
          table ip lastwatch {{\n\
          \x20 chain services {{\n{services}  }}\n\
          \x20 chain refused {{\n{refused}  }}\n\
-         \x20 chain prerouting {{ type nat hook prerouting priority -100; jump services; }}\n\
-         \x20 chain output {{ type nat hook output priority -100; jump services; }}\n\
-         \x20 chain postrouting {{\n    type nat hook postrouting priority 100;\n{hairpin}  }}\n\
-         \x20 chain refuse-output {{ type filter hook output priority -110; jump refused; }}\n\
-         \x20 chain refuse-forward {{ type filter hook forward priority -110; jump refused; }}\n\
+         \x20 chain prerouting {{ jump services; }}\n\
+         \x20 chain output {{ jump services; }}\n\
+         \x20 chain postrouting {{\n{hairpin}  }}\n\
+         \x20 chain refuse-output {{ jump refused; }}\n\
+         \x20 chain refuse-forward {{ jump refused; }}\n\
          }}\n"
     )
 }
 
-/// One endpoint at random for each connection.
-fn choice(endpoints: &[SocketAddrV4]) -> String {
-    let map: Vec<_> = endpoints
-        .iter()
-        .enumerate()
-        .map(|(number, endpoint)| format!("{number} : {} . {}", endpoint.ip(), endpoint.port()))
-        .collect();
-    format!(
-        "numgen random mod {} map {{ {} }}",
-        endpoints.len(),
-        map.join(", ")
-    )
+/// The chains stay and only their rules are replaced. A chain that is made anew takes its place at its
+/// hook before it has rules, and the one before it loses them before it has left: a connection that
+/// is begun in between would not be translated, and nobody would answer it.
+const CHAINS: &str = "  chain services { }\n  chain refused { }\n  \
+    chain prerouting { type nat hook prerouting priority -100; }\n  \
+    chain output { type nat hook output priority -100; }\n  \
+    chain postrouting { type nat hook postrouting priority 100; }\n  \
+    chain refuse-output { type filter hook output priority -110; }\n  \
+    chain refuse-forward { type filter hook forward priority -110; }\n";
+
+/// Rules that give each connection one endpoint at random, as the iptables mode of kube-proxy does: the
+/// first takes one in n, the next one in n - 1 of the rest. (A map would be looked up apart from the
+/// rules, and could be another generation's.)
+fn choice(matched: &str, endpoints: &[SocketAddrV4]) -> String {
+    let mut rules = String::new();
+    for (taken, endpoint) in endpoints.iter().enumerate() {
+        let left = endpoints.len() - taken;
+        let share = if left > 1 {
+            format!("numgen random mod {left} 0 ")
+        } else {
+            String::new()
+        };
+        let _ = writeln!(rules, "    {matched} {share}dnat ip to {endpoint}");
+    }
+    rules
 }
 
 #[cfg(test)]
@@ -82,9 +90,11 @@ mod tests {
         ]);
         let text = ruleset(&routes);
         for expected in [
-            "ip daddr 10.96.0.10 tcp dport 80 dnat ip to numgen random mod 2 map { 0 : 10.244.0.2 . 8080, 1 : 10.244.1.2 . 8080 }",
+            "ip daddr 10.96.0.10 tcp dport 80 numgen random mod 2 0 dnat ip to 10.244.0.2:8080",
+            "ip daddr 10.96.0.10 tcp dport 80 dnat ip to 10.244.1.2:8080",
             "ip daddr 10.96.0.11 tcp dport 80 reject with tcp reset",
-            "ip saddr . ip daddr { 10.244.0.2 . 10.244.0.2, 10.244.1.2 . 10.244.1.2 } masquerade",
+            "ip saddr 10.244.0.2 ip daddr 10.244.0.2 masquerade",
+            "ip saddr 10.244.1.2 ip daddr 10.244.1.2 masquerade",
         ] {
             assert!(text.contains(expected), "no `{expected}` in\n{text}");
         }
