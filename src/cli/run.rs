@@ -171,7 +171,8 @@ async fn prepare(
     if directory.join("run.json").exists() {
         return Err(Unable::Taken { path: directory });
     }
-    let preflight = disrupt::preflight(&cluster, &plan, &id, args.yes_production).await?;
+    let tell = |line: &str| printer.say(line);
+    let preflight = disrupt::preflight(&cluster, &plan, &id, args.yes_production, tell).await?;
     for note in &preflight.notes {
         printer.say(&format!("note: {note}"));
     }

@@ -108,6 +108,11 @@ impl MemoryApi {
         state.store(path, object);
     }
 
+    /// Removes an object behind everybody's back.
+    pub(crate) fn remove(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path);
+    }
+
     /// Answers by hand: `Some` replaces the store's answer to (verb, path).
     pub(crate) fn answer(
         &self,

@@ -3,9 +3,11 @@
 use super::connect::Cluster;
 use super::error::Error;
 use super::target::{ContainerView, containers_of};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// A pod, as far as a disruption needs to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ pub struct PodView {
     pub ready: bool,
     /// It has a `deletionTimestamp`.
     pub terminating: bool,
+    /// That stamp: by when its grace period is over, by the API server's clock.
+    pub ends_by: Option<Timestamp>,
+    /// The grace period that it was given with its deletion.
+    pub deletion_grace: Duration,
     /// It has ended: `Succeeded` or `Failed`.
     pub finished: bool,
     /// The uid of its controller: a ReplicaSet, StatefulSet, DaemonSet, or Job.
@@ -62,6 +68,8 @@ impl PodView {
                         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
                 }),
             terminating: pod.metadata.deletion_timestamp.is_some(),
+            ends_by: pod.metadata.deletion_timestamp.as_ref().map(|at| at.0),
+            deletion_grace: grace_of(&pod.metadata),
             finished: status
                 .and_then(|status| status.phase.as_deref())
                 .is_some_and(|phase| matches!(phase, "Succeeded" | "Failed")),
@@ -69,6 +77,11 @@ impl PodView {
             containers: spec.map(containers_of).unwrap_or_default(),
         }
     }
+}
+
+fn grace_of(metadata: &ObjectMeta) -> Duration {
+    let seconds = metadata.deletion_grace_period_seconds.unwrap_or(0);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 fn controller_of(metadata: &ObjectMeta) -> Option<String> {

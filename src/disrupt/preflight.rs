@@ -1,7 +1,10 @@
 //! May this plan be carried out here and now?
 //!
 //! Everything is checked before the first request, and everything that stands in the way is told at
-//! once. Nothing is written.
+//! once. Nothing is written. What passes by itself, pods of an earlier rollout that still end, is
+//! waited for.
+
+mod leftovers;
 
 use super::production::looks_like_production;
 use crate::cluster::rights::{self, NODE_RIGHTS, Need, RIGHTS, Right};
@@ -89,12 +92,13 @@ fn listed(obstacles: &[Obstacle]) -> String {
 /// Checks everything that can be checked without writing.
 ///
 /// `run` is the id of the run that is to start; `yes_production` is the user's consent to names that
-/// look like production.
+/// look like production; what is waited for goes to `tell`.
 pub async fn preflight(
     cluster: &Cluster,
     plan: &Plan,
     run: &str,
     yes_production: bool,
+    tell: impl Fn(&str),
 ) -> Result<Preflight, PreflightError> {
     let mut obstacles = Vec::new();
     obstacles.extend(production(cluster, yes_production));
@@ -115,9 +119,7 @@ pub async fn preflight(
         }
     };
     obstacles.extend(unfit_steps(plan, &target));
-    if let Some(view) = WorkloadView::read(cluster, &plan.target.workload).await? {
-        obstacles.extend(unrest(&view, &target, plan));
-    }
+    obstacles.extend(unrest(cluster, plan).await?);
     let mut notes = Vec::new();
     match holder(cluster, plan, run).await? {
         Some(holder) if holder.expired => notes.push(format!(
@@ -134,6 +136,7 @@ pub async fn preflight(
     if !obstacles.is_empty() {
         return Err(PreflightError::Obstacles { obstacles });
     }
+    let target = settled(cluster, plan, target, tell).await?;
     notes.extend(wishes(cluster).await?);
     Ok(Preflight { target, notes })
 }
@@ -228,14 +231,40 @@ fn unfit_steps(plan: &Plan, target: &ResolvedTarget) -> Vec<Obstacle> {
     obstacles
 }
 
-/// Why the workload is not in a state from which a run can start.
-fn unrest(view: &WorkloadView, target: &ResolvedTarget, plan: &Plan) -> Option<Obstacle> {
-    let terminating: Vec<&str> = target
-        .pods
-        .iter()
-        .filter(|pod| pod.terminating)
-        .map(|pod| pod.name.as_str())
+/// The target once no pod of an earlier rollout is left of it. A rollout that begins meanwhile stands
+/// in the way like one that was under way before.
+async fn settled(
+    cluster: &Cluster,
+    plan: &Plan,
+    target: ResolvedTarget,
+    tell: impl Fn(&str),
+) -> Result<ResolvedTarget, PreflightError> {
+    if !target.pods.iter().any(|pod| pod.terminating) {
+        return Ok(target);
+    }
+    let held = leftovers::wait(cluster, &target, tell).await?;
+    let obstacles: Vec<Obstacle> = unrest(cluster, plan)
+        .await?
+        .or_else(|| held.map(|held| restless(plan, &held)))
+        .into_iter()
         .collect();
+    if !obstacles.is_empty() {
+        return Err(PreflightError::Obstacles { obstacles });
+    }
+    match ResolvedTarget::resolve(cluster, &plan.target).await {
+        Ok(target) => Ok(target),
+        Err(error) => Err(PreflightError::Obstacles {
+            obstacles: vec![unresolved(error)?],
+        }),
+    }
+}
+
+/// Why the workload is not in a state from which a run can start, but for pods that still end.
+async fn unrest(cluster: &Cluster, plan: &Plan) -> Result<Option<Obstacle>, Error> {
+    let view = WorkloadView::read(cluster, &plan.target.workload).await?;
+    let Some(view) = view else {
+        return Ok(None);
+    };
     let disrupts = plan.steps.iter().any(|step| step.action.disrupts());
     let text = if view.metadata.deletion_timestamp.is_some() {
         "it is being deleted".to_owned()
@@ -243,20 +272,19 @@ fn unrest(view: &WorkloadView, target: &ResolvedTarget, plan: &Plan) -> Option<O
         "its rollouts are paused\nhint: `kubectl rollout resume` it first".to_owned()
     } else if let Some(unrest) = view.unrest().filter(|_| has_rollouts(plan)) {
         format!("{unrest}\nhint: wait until `kubectl rollout status` says that it is rolled out")
-    } else if !terminating.is_empty() {
-        format!(
-            "pods of an earlier rollout are still terminating: {}\nhint: wait until they are gone",
-            terminating.join(", ")
-        )
     } else if view.wanted() == 0 {
         "it wants no pods, so there is nobody to ask\nhint: scale it up first".to_owned()
     } else {
-        return None;
+        return Ok(None);
     };
-    Some(Obstacle {
+    Ok(Some(restless(plan, &text)))
+}
+
+fn restless(plan: &Plan, text: &str) -> Obstacle {
+    Obstacle {
         kind: ObstacleKind::Cluster,
-        text: format!("{} is not at rest: {text}", target.workload),
-    })
+        text: format!("{} is not at rest: {text}", plan.target.workload),
+    }
 }
 
 /// The other run that holds the workload's Lease, dead or alive.

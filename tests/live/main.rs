@@ -12,6 +12,7 @@ mod clock_step;
 mod disk;
 mod flood;
 mod lease;
+mod leftovers;
 mod limits;
 #[path = "../lab/namespaces.rs"]
 mod namespaces;

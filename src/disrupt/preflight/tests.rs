@@ -81,7 +81,9 @@ async fn everything_that_stands_in_the_way_is_told_at_once() {
         {"evict": {"pods": 2}},
         {"setImage": {"container": "web", "image": "app:2"}}
     ]));
-    let error = preflight(&cluster, &plan, "mine", false).await.unwrap_err();
+    let error = preflight(&cluster, &plan, "mine", false, |_| {})
+        .await
+        .unwrap_err();
     let text = error.to_string();
     for expected in [
         "preflight found 6 things in the way:",
@@ -107,7 +109,7 @@ async fn everything_that_stands_in_the_way_is_told_at_once() {
 async fn a_plan_that_fits_passes_and_the_missing_wish_is_a_note() {
     let api = shop(&["list nodes", "watch nodes", "delete pods"]);
     let plan = plan(json!([{"rollingRestart": {}}]));
-    let ready = preflight(&api.cluster(), &plan, "mine", false)
+    let ready = preflight(&api.cluster(), &plan, "mine", false, |_| {})
         .await
         .unwrap();
     assert_eq!(
@@ -133,7 +135,7 @@ async fn a_missing_right_to_read_is_told_as_such_and_not_twice() {
             .then(|| crate::cluster::mock::status(403, "Forbidden", "no"))
     });
     let plan = plan(json!([{"rollingRestart": {}}]));
-    let error = preflight(&api.cluster(), &plan, "mine", false)
+    let error = preflight(&api.cluster(), &plan, "mine", false, |_| {})
         .await
         .unwrap_err();
     let text = error.to_string();
@@ -148,7 +150,7 @@ async fn a_target_that_does_not_exist_is_the_scenarios_fault() {
     let api = shop(&[]);
     let mut plan = plan(json!([{"rollingRestart": {}}]));
     plan.target.service = Some("dmeo".to_owned());
-    let error = preflight(&api.cluster(), &plan, "mine", false)
+    let error = preflight(&api.cluster(), &plan, "mine", false, |_| {})
         .await
         .unwrap_err();
     assert!(error.is_usage());
@@ -156,4 +158,87 @@ async fn a_target_that_does_not_exist_is_the_scenarios_fault() {
         error.to_string().contains("did you mean `demo`?"),
         "{error}"
     );
+}
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+
+/// A pod of an earlier rollout that still ends, or one with a finalizer that nobody takes away.
+fn leave_a_pod(api: &MemoryApi) {
+    let ends_by = jiff::Timestamp::now() + std::time::Duration::from_secs(20);
+    api.put(
+        &format!("{PODS}/demo-old"),
+        json!({
+            "metadata": {
+                "name": "demo-old", "uid": "p0", "deletionTimestamp": ends_by.to_string(),
+                "deletionGracePeriodSeconds": 30,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment",
+                                     "name": "demo", "uid": "d1", "controller": true}]
+            },
+            "spec": {"containers": [{"name": "app"}]},
+            "status": {"phase": "Running"}
+        }),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_still_end_are_waited_for_and_told() {
+    let api = shop(&[]);
+    leave_a_pod(&api);
+    let ended = api.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+        ended.remove(&format!("{PODS}/demo-old"));
+    });
+    let plan = plan(json!([{"rollingRestart": {}}]));
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+    let ready = preflight(&api.cluster(), &plan, "mine", false, tell).await;
+    assert!(ready.unwrap().target.pods.is_empty(), "as it is by now");
+    let told = told.into_inner().unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].ends_with(
+            "pods of an earlier rollout of deployment/demo that are still terminating: demo-old"
+        ),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_does_not_end_stands_in_the_way_when_its_grace_is_over() {
+    let api = shop(&[]);
+    leave_a_pod(&api);
+    let plan = plan(json!([{"rollingRestart": {}}]));
+    let began = tokio::time::Instant::now();
+    let error = preflight(&api.cluster(), &plan, "mine", false, |_| {})
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("pods of an earlier rollout are still terminating: demo-old"),
+        "{text}"
+    );
+    assert!(!error.is_usage());
+    let waited = began.elapsed().as_secs();
+    assert!((45..=52).contains(&waited), "20 s and the slack: {waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_under_way_is_not_waited_for() {
+    let api = shop(&[]);
+    leave_a_pod(&api);
+    api.change(DEPLOYMENT, |demo| {
+        demo["status"]["updatedReplicas"] = json!(1)
+    });
+    let plan = plan(json!([{"rollingRestart": {}}]));
+    let began = tokio::time::Instant::now();
+    let error = preflight(&api.cluster(), &plan, "mine", false, |_| {})
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("1 of 2 pods are of the newest template"),
+        "{text}"
+    );
+    assert!(began.elapsed().is_zero(), "at once");
 }
