@@ -8,6 +8,7 @@
 mod defaults;
 mod deletion;
 mod history;
+mod labels;
 pub mod object;
 mod resource;
 mod service;
@@ -279,6 +280,7 @@ impl Inner {
         shape::check(kind, &object)?;
         let table = self.table(resource)?;
         object::fill_name(&mut object, kind)?;
+        labels::check(kind, &object)?;
         if kind.namespaced && object::namespace(&object).is_empty() {
             object["metadata"]["namespace"] = json!("default");
         }
@@ -368,6 +370,7 @@ fn changed(
     let kind = resource::resource(resource).ok_or_else(Status::unknown_resource)?;
     object::keep_identity(&mut new, old);
     shape::check(kind, &new)?;
+    labels::check(kind, &new)?;
     defaults::fill(resource, &mut new);
     if kind.generation && object::spec_changed(old, &new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);

@@ -86,3 +86,24 @@ fn a_lease_that_another_run_takes_ends_this_one_undone_and_is_left_to_it() {
         .unwrap();
     assert_eq!(practice.at_rest(), before, "{text}");
 }
+
+#[test]
+fn a_scenario_with_the_longest_name_can_be_run() {
+    let practice = Practice::start();
+    let scenario = practice.scenario("[{wait: 60s}]", NO_EXPOSURE);
+    let name = "n".repeat(63);
+    let text = std::fs::read_to_string(&scenario).unwrap();
+    let text = text.replace("name: practice", &format!("name: {name}"));
+    std::fs::write(&scenario, text).unwrap();
+    let run = begin(&practice, &scenario);
+    practice.wait_for_event("disruption", crate::phase("disruption"));
+    let lease = practice.store.get("leases", Some(NAMESPACE), LEASE);
+    let lease = lease.unwrap();
+    let holder = lease["spec"]["holderIdentity"].as_str().unwrap().to_owned();
+    assert!(holder.contains(&name), "in full: {holder}");
+    let label = lease["metadata"]["labels"]["lastwatch.dev/run"].as_str();
+    assert_eq!(label.map(|label| &label[..20]), Some(&holder[..20]));
+    crate::signals::tell(&run, nix::sys::signal::Signal::SIGINT);
+    ended(&run.wait_with_output().unwrap(), 130);
+    left_nothing(&practice);
+}
