@@ -285,7 +285,8 @@ impl RunLock {
     }
 }
 
-fn lease_name(workload: &Workload) -> String {
+/// The name of the Lease of a workload.
+pub(super) fn lease_name(workload: &Workload) -> String {
     format!("lastwatch-{}", workload.to_string().replace('/', "-"))
 }
 

@@ -6,6 +6,7 @@
 use super::connect::Cluster;
 use super::error::Error;
 use super::exchange::Call;
+use super::lock::lease_name;
 use crate::scenario::{Action, Plan, WorkloadKind};
 use futures::future::try_join_all;
 use serde::Deserialize;
@@ -23,6 +24,15 @@ pub struct Right {
     pub verb: &'static str,
     /// What it is needed for.
     pub need: Need,
+}
+
+/// The names of the objects that a run works on: a Role may grant a right on these alone, by
+/// `resourceNames`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    workload: Option<String>,
+    service: Option<String>,
+    lease: Option<String>,
 }
 
 /// What a right is needed for.
@@ -212,6 +222,36 @@ pub fn required(plan: &Plan) -> Vec<Right> {
         .collect()
 }
 
+// === impl Names ===
+
+impl Names {
+    /// The objects of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            workload: Some(plan.target.workload.name.clone()),
+            service: plan.target.service.clone(),
+            lease: Some(lease_name(&plan.target.workload)),
+        }
+    }
+
+    /// The object of a right, where the right is used on one that is known by name. A list or a watch
+    /// is about many, and what is created has no name yet.
+    fn object(&self, right: &Right) -> Option<&str> {
+        if !matches!(right.verb, "get" | "update" | "patch" | "delete") {
+            return None;
+        }
+        let resource = right.resource.split('/').next().unwrap_or_default();
+        let name = match resource {
+            "deployments" | "statefulsets" | "daemonsets" | "jobs" => &self.workload,
+            "services" => &self.service,
+            "leases" => &self.lease,
+            // Pods are replaced, and with them their names.
+            _ => return None,
+        };
+        name.as_deref()
+    }
+}
+
 #[derive(Deserialize)]
 struct Review {
     status: ReviewStatus,
@@ -222,14 +262,18 @@ struct ReviewStatus {
     allowed: bool,
 }
 
-/// Those of `wanted` that we do not have, by the API server's own word.
-pub async fn missing(cluster: &Cluster, wanted: &[Right]) -> Result<Vec<Right>, Error> {
+/// Those of `wanted` that we do not have on these objects, by the API server's own word.
+pub async fn missing(
+    cluster: &Cluster,
+    wanted: &[Right],
+    names: &Names,
+) -> Result<Vec<Right>, Error> {
     let asked = wanted.iter().map(|right| async move {
         let (resource, subresource) = right
             .resource
             .split_once('/')
             .unwrap_or((right.resource, ""));
-        let review = json!({
+        let mut review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {
@@ -237,6 +281,9 @@ pub async fn missing(cluster: &Cluster, wanted: &[Right]) -> Result<Vec<Right>, 
                 "resource": resource, "subresource": subresource,
             }},
         });
+        if let Some(name) = names.object(right) {
+            review["spec"]["resourceAttributes"]["name"] = json!(name);
+        }
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         let review: Review = cluster.exchange(&Call::post(path, review)).await?.json()?;
         Ok::<_, Error>((*right, review.status.allowed))
@@ -306,6 +353,53 @@ mod tests {
         let api = MemoryApi::start();
         api.review(|asked| asked["verb"] != "watch");
         let wanted = ["list", "watch", "delete"].map(|verb| right("", "pods", verb, Need::Always));
-        assert_eq!(missing(&api.cluster(), &wanted).await.unwrap(), [wanted[1]]);
+        let names = Names::default();
+        let missing = missing(&api.cluster(), &wanted, &names).await.unwrap();
+        assert_eq!(missing, [wanted[1]]);
+    }
+
+    #[tokio::test]
+    async fn a_right_is_asked_for_by_the_name_of_its_object_where_that_is_known() {
+        let api = MemoryApi::start();
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let asking = std::sync::Arc::clone(&asked);
+        api.review(move |attributes| {
+            let name = attributes["name"].as_str().unwrap_or("-");
+            let text = |key: &str| attributes[key].as_str().unwrap_or_default().to_owned();
+            let what = format!(
+                "{} {}/{} {name}",
+                text("verb"),
+                text("resource"),
+                text("subresource")
+            );
+            asking.lock().unwrap().push(what);
+            true
+        });
+        let names = Names {
+            workload: Some("demo".to_owned()),
+            service: Some("front".to_owned()),
+            lease: Some("lastwatch-deployment-demo".to_owned()),
+        };
+        missing(&api.cluster(), RIGHTS, &names).await.unwrap();
+        let mut asked = asked.lock().unwrap().clone();
+        asked.sort();
+        let named: Vec<&str> = asked
+            .iter()
+            .filter(|what| !what.ends_with(" -"))
+            .filter(|what| !what.contains("sets") && !what.contains("jobs"))
+            .map(String::as_str)
+            .collect();
+        assert_eq!(
+            named,
+            [
+                "delete leases/ lastwatch-deployment-demo",
+                "get deployments/ demo",
+                "get leases/ lastwatch-deployment-demo",
+                "get services/ front",
+                "patch deployments/ demo",
+                "patch deployments/scale demo",
+                "update leases/ lastwatch-deployment-demo",
+            ]
+        );
     }
 }

@@ -7,7 +7,7 @@
 mod leftovers;
 
 use super::production::looks_like_production;
-use crate::cluster::rights::{self, NODE_RIGHTS, Need, RIGHTS, Right};
+use crate::cluster::rights::{self, NODE_RIGHTS, Names, Need, RIGHTS, Right};
 use crate::cluster::{
     Cluster, Error, LockError, LockHolder, ResolvedTarget, RunLock, TargetError, WorkloadView,
 };
@@ -102,7 +102,8 @@ pub async fn preflight(
 ) -> Result<Preflight, PreflightError> {
     let mut obstacles = Vec::new();
     obstacles.extend(production(cluster, yes_production));
-    let missing = rights::missing(cluster, &rights::required(plan)).await?;
+    let names = Names::of(plan);
+    let missing = rights::missing(cluster, &rights::required(plan), &names).await?;
     if !missing.is_empty() {
         obstacles.push(missing_rights(cluster, &missing));
     }
@@ -319,7 +320,8 @@ async fn wishes(cluster: &Cluster) -> Result<Vec<String>, Error> {
         ),
         (NODE_RIGHTS, &nodes, "a lost node is told less surely"),
     ] {
-        let missing = rights::missing(place, wanted).await?;
+        // All of them are lists and watches.
+        let missing = rights::missing(place, wanted, &Names::default()).await?;
         let mut resources: Vec<&str> = missing.iter().map(|right| right.resource).collect();
         resources.dedup();
         if !resources.is_empty() {

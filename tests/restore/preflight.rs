@@ -1,6 +1,7 @@
 //! What does `lastwatch run` say when it cannot begin, and with which exit code?
 
 use crate::shop::{NAMESPACE, Shop};
+use lastwatch::cluster::rights::RIGHTS;
 use lastwatch::lab::api::User;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -210,6 +211,58 @@ async fn a_workload_that_is_not_at_rest_is_not_disturbed() {
         &output,
         UNAVAILABLE,
         &["deployment/demo is not at rest: its rollouts are paused"],
+    );
+    shop.close().await;
+}
+
+/// Gives a user every right, those on objects of known names on these alone.
+fn grant_by_name(shop: &Shop, user: &str, workload: &str) {
+    let rule = |right: &lastwatch::cluster::rights::Right| {
+        let mut rule = json!({
+            "apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]
+        });
+        let many = matches!(right.verb, "list" | "watch" | "create");
+        let names = match right.resource {
+            "services" => json!(["demo"]),
+            "leases" => json!(["lastwatch-deployment-demo"]),
+            resource if resource.starts_with("deployments") => json!([workload]),
+            _ => json!([]),
+        };
+        if !many && names != json!([]) {
+            rule["resourceNames"] = names;
+        }
+        rule
+    };
+    let rules: Vec<Value> = RIGHTS.iter().map(rule).collect();
+    let metadata = json!({"name": user, "namespace": NAMESPACE});
+    let role = json!({"metadata": metadata, "rules": rules});
+    shop.store.create("roles", role).unwrap();
+    let binding = json!({
+        "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]
+    });
+    shop.store.create("rolebindings", binding).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_for_the_runs_own_objects_is_enough_and_one_for_others_is_not() {
+    let shop = Shop::open().await;
+    shop.store
+        .create("services", service("demo", &json!({"app": "demo"})))
+        .unwrap();
+    shop.at_rest().await;
+    grant_by_name(&shop, "ann", "demo");
+    grant_by_name(&shop, "bob", "other");
+    let of = |user: &str| shop.config(user, "lab", &shop.api.issue_token(User::named(user)));
+    let dry = ["--dry-run"];
+    let output = run(&shop, &of("ann"), "deployment/demo", "demo", &dry).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let output = run(&shop, &of("bob"), "deployment/demo", "demo", &dry).await;
+    expect(
+        &output,
+        UNAVAILABLE,
+        &["2 rights are missing in namespace `shop`: get deployments.apps, patch deployments.apps"],
     );
     shop.close().await;
 }
