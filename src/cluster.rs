@@ -25,7 +25,7 @@ pub use error::Error;
 pub use exchange::{Call, Exchange, PatchKind};
 pub use lock::{LockError, LockHolder, RunLock, Upkeep};
 pub use own::{MANAGER, RUN_LABEL, is_ours, ownership_labels};
-pub use pods::PodView;
+pub use pods::{Ownership, PodView};
 pub use service::ResolvedService;
 pub use target::{ContainerView, ResolvedTarget, TargetError};
 pub use workload::{WorkloadView, api_path};

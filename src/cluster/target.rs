@@ -3,7 +3,7 @@
 use super::connect::Cluster;
 use super::error::Error;
 use super::names;
-use super::pods::PodView;
+use super::pods::{Ownership, PodView};
 use super::service::ResolvedService;
 use super::workload::{WorkloadView, api_path};
 use crate::evidence::is_proxy;
@@ -24,6 +24,8 @@ pub struct ResolvedTarget {
     pub uid: String,
     /// The selector of its pods, as a query.
     pub selector: String,
+    /// By what its pods are known.
+    pub ownership: Ownership,
     /// Pods that are wanted.
     pub replicas: i32,
     /// The containers of its template and those that were injected into its pods.
@@ -177,7 +179,8 @@ impl ResolvedTarget {
             None => None,
         };
         let selector = view.selector();
-        let pods = cluster.pods_of(view.uid(), &selector).await?;
+        let mut ownership = Ownership::new(&target.workload.name, view.uid(), &selector);
+        let pods = cluster.pods_of(&mut ownership).await?;
         let spec = view.spec.template.spec.clone().unwrap_or_default();
         let grace = spec.termination_grace_period_seconds.unwrap_or(30);
         Ok(Self {
@@ -185,6 +188,7 @@ impl ResolvedTarget {
             namespace: cluster.namespace().to_owned(),
             uid: view.uid().to_owned(),
             selector,
+            ownership,
             replicas: view.wanted(),
             containers: containers(&spec, &pods),
             pods,

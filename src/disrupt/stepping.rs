@@ -134,9 +134,10 @@ impl Stepping<'_> {
     /// The workload's pods that have not ended, terminating ones too.
     pub(super) async fn pods(&mut self) -> Result<Vec<PodView>, StepError> {
         loop {
-            let target = &self.executor.target;
-            let read = self.executor.cluster.pods_of(&target.uid, &target.selector);
-            match read.await {
+            let Executor {
+                cluster, target, ..
+            } = &mut *self.executor;
+            match cluster.pods_of(&mut target.ownership).await {
                 Ok(pods) => return Ok(pods),
                 Err(error) => self.survive("list the pods", error).await?,
             }

@@ -21,6 +21,7 @@ pub(super) async fn wait(
     target: &ResolvedTarget,
     tell: impl Fn(&str),
 ) -> Result<Option<String>, Error> {
+    let mut ownership = target.ownership.clone();
     let mut left = terminating(&target.pods);
     let patience = patience(&target.pods, Timestamp::now());
     tell(&format!(
@@ -37,7 +38,7 @@ pub(super) async fn wait(
             )));
         }
         sleep(LOOK).await;
-        match cluster.pods_of(&target.uid, &target.selector).await {
+        match cluster.pods_of(&mut ownership).await {
             Ok(pods) => left = terminating(&pods),
             Err(error) if error.is_transient() => {}
             Err(error) => return Err(error),
