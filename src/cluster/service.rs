@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 pub struct ResolvedService {
     /// Its name.
     pub name: String,
-    /// Its cluster address.
-    pub cluster_ip: String,
-    /// The port that clients use.
-    pub port: u16,
+    /// Its cluster address; `None` for a headless one, which is a target's only beside a URL.
+    pub cluster_ip: Option<String>,
+    /// The port that clients use; `None` for a headless one that declares none.
+    pub port: Option<u16>,
     /// That port's name, which its slices repeat.
     pub port_name: Option<String>,
     /// The port at which the pods listen; `None` where it is a name that no container declares.
@@ -23,25 +23,29 @@ pub struct ResolvedService {
 }
 
 impl ResolvedService {
-    /// `10.96.0.10:80`, what a client connects to.
-    pub fn address(&self) -> String {
-        if self.cluster_ip.contains(':') {
-            format!("[{}]:{}", self.cluster_ip, self.port)
+    /// `10.96.0.10:80`, what a client connects to, where it has an address of its own.
+    pub fn address(&self) -> Option<String> {
+        let (ip, port) = (self.cluster_ip.as_ref()?, self.port?);
+        Some(if ip.contains(':') {
+            format!("[{ip}]:{port}")
         } else {
-            format!("{}:{}", self.cluster_ip, self.port)
-        }
+            format!("{ip}:{port}")
+        })
     }
 
     /// Reads a Service against the workload that it should lead to. Nobody asks a Job: beside one,
-    /// the Service is only what the load asks meanwhile.
+    /// the Service is only what the load asks meanwhile. With a URL (`asked_elsewhere`) the Service is
+    /// not asked: it only says which slices list the pods.
     ///
     /// # Errors
-    /// It has no selector, selects other pods, has no address of its own, or its port is not clear.
+    /// It has no selector, selects other pods, has no address that is needed, or its port is not
+    /// clear.
     pub(super) fn of(
         service: &Service,
         workload: &Workload,
         template: &PodTemplateSpec,
         asked: Option<&str>,
+        asked_elsewhere: bool,
     ) -> Result<Self, TargetError> {
         let name = service.metadata.name.clone().unwrap_or_default();
         let spec = service.spec.clone().unwrap_or_default();
@@ -53,18 +57,21 @@ impl ResolvedService {
         if workload.kind != WorkloadKind::Job {
             selects(&name, spec.selector.as_ref(), workload, &labels)?;
         }
-        let cluster_ip = spec
-            .cluster_ip
-            .filter(|ip| !ip.is_empty() && ip != "None")
-            .ok_or_else(|| TargetError::NoAddress {
-                service: name.clone(),
-            })?;
-        let port = choose_port(&name, spec.ports.as_deref().unwrap_or_default(), asked)?;
+        let cluster_ip = spec.cluster_ip.filter(|ip| !ip.is_empty() && ip != "None");
+        if cluster_ip.is_none() && !asked_elsewhere {
+            return Err(TargetError::NoAddress { service: name });
+        }
+        let ports = spec.ports.unwrap_or_default();
+        let port = if ports.is_empty() && asked.is_none() && asked_elsewhere {
+            None
+        } else {
+            Some(choose_port(&name, &ports, asked)?)
+        };
         Ok(Self {
             cluster_ip,
-            port: port_number(port.port),
-            port_name: port.name.clone(),
-            target_port: target_port(port, template),
+            port: port.map(|port| port_number(port.port)),
+            port_name: port.and_then(|port| port.name.clone()),
+            target_port: port.and_then(|port| target_port(port, template)),
             name,
         })
     }
@@ -181,7 +188,7 @@ mod tests {
             "spec": {"containers": [{"name": "app", "ports": [{"name": "web", "containerPort": 8080}]}]}
         }))
         .unwrap();
-        ResolvedService::of(&service, &workload, &template, asked)
+        ResolvedService::of(&service, &workload, &template, asked, false)
             .map_err(|error| error.to_string())
     }
 
@@ -197,8 +204,11 @@ mod tests {
         });
         let by_name = resolve(spec.clone(), Some("http")).unwrap();
         assert_eq!(by_name.target_port, Some(8080));
-        assert_eq!(by_name.address(), "10.96.0.10:80");
-        assert_eq!(resolve(spec.clone(), Some("9090")).unwrap().port, 9090);
+        assert_eq!(by_name.address().as_deref(), Some("10.96.0.10:80"));
+        assert_eq!(
+            resolve(spec.clone(), Some("9090")).unwrap().port,
+            Some(9090)
+        );
         assert_eq!(
             resolve(spec.clone(), None).unwrap_err(),
             "service `demo` has several ports\n\
@@ -237,7 +247,7 @@ mod tests {
         });
         assert!(resolve_for(WorkloadKind::Deployment, spec.clone(), None).is_err());
         let service = resolve_for(WorkloadKind::Job, spec, None).unwrap();
-        assert_eq!(service.address(), "10.96.0.10:80");
+        assert_eq!(service.address().as_deref(), Some("10.96.0.10:80"));
     }
 
     #[test]

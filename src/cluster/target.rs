@@ -174,6 +174,7 @@ impl ResolvedTarget {
                     &target.workload,
                     template,
                     port,
+                    target.url.is_some(),
                 )?)
             }
             None => None,

@@ -63,7 +63,7 @@ fn aim(plan: &Plan, target: &ResolvedTarget) -> String {
             format!(
                 "{pods}; asked through service {} at {}",
                 service.name,
-                service.address()
+                service.address().unwrap_or_default()
             )
         }
         (None, None) => pods,

@@ -103,8 +103,32 @@ async fn a_target_has_its_own_pods_and_their_injected_containers() {
     assert!(target.meshed());
     assert_eq!(target.grace, Duration::from_secs(12));
     let service = target.service.unwrap();
-    assert_eq!(service.address(), "10.96.0.10:80");
+    assert_eq!(service.address().as_deref(), Some("10.96.0.10:80"));
     assert_eq!(service.target_port, Some(8080));
+}
+
+#[tokio::test]
+async fn a_headless_service_is_enough_beside_a_url_and_not_without() {
+    for (ports, target_port) in [
+        (json!([{"port": 80, "targetPort": 8080}]), Some(8080)),
+        (json!([]), None),
+    ] {
+        let api = shop();
+        api.change(&format!("{NAMESPACE}/services/demo"), |service| {
+            service["spec"]["clusterIP"] = json!("None");
+            service["spec"]["ports"] = ports;
+        });
+        let mut target = target("demo", "demo");
+        let error = ResolvedTarget::resolve(&api.cluster(), &target).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("ask a URL with `target.url`"), "{error}");
+        target.url = Some("http://demo.example.org".to_owned());
+        let resolved = ResolvedTarget::resolve(&api.cluster(), &target).await;
+        let service = resolved.unwrap().service.unwrap();
+        assert_eq!(service.name, "demo", "its slices list the pods");
+        assert_eq!(service.address(), None);
+        assert_eq!(service.target_port, target_port);
+    }
 }
 
 #[tokio::test]

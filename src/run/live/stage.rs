@@ -156,11 +156,10 @@ impl<'a> Stage<'a> {
             (Some(url), _) => Ok(LoadTarget::url(url)?),
             (None, Some(service)) => {
                 let host = format!("{}.{}.svc", service.name, target.namespace);
-                Ok(LoadTarget::plain(
-                    service.cluster_ip.clone(),
-                    service.port,
-                    host,
-                ))
+                let (Some(ip), Some(port)) = (&service.cluster_ip, service.port) else {
+                    unreachable!("a Service without an address is a target's only beside a url")
+                };
+                Ok(LoadTarget::plain(ip.clone(), port, host))
             }
             (None, None) => unreachable!("a plan has a service or a url"),
         }
