@@ -176,6 +176,7 @@ async fn prepare(
     for note in &preflight.notes {
         printer.say(&format!("note: {note}"));
     }
+    let plan = disrupt::with_timeouts(plan, &preflight.target);
     Ok(LiveRun {
         id,
         directory,

@@ -3,6 +3,7 @@
 use super::connect::Cluster;
 use super::error::Error;
 use super::names;
+use super::pace::Pace;
 use super::pods::{Ownership, PodView};
 use super::service::ResolvedService;
 use super::workload::{WorkloadView, api_path};
@@ -36,6 +37,8 @@ pub struct ResolvedTarget {
     pub service: Option<ResolvedService>,
     /// The grace period of its pods.
     pub grace: Duration,
+    /// How fast it may roll out.
+    pub pace: Pace,
 }
 
 /// A container of a workload.
@@ -195,6 +198,7 @@ impl ResolvedTarget {
             pods,
             service,
             grace: Duration::from_secs(u64::try_from(grace).unwrap_or(1)),
+            pace: Pace::of(&view),
         })
     }
 

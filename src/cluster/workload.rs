@@ -3,7 +3,7 @@
 use super::connect::Cluster;
 use super::error::Error;
 use crate::scenario::{Workload, WorkloadKind};
-use k8s_openapi::api::apps::v1::DeploymentCondition;
+use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStrategy};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Deserialize;
@@ -48,6 +48,12 @@ pub struct WorkloadSpec {
     /// A Deployment whose rollouts are held.
     #[serde(default)]
     pub paused: bool,
+    /// How a Deployment replaces its pods.
+    pub strategy: Option<DeploymentStrategy>,
+    /// For how long a pod must be ready to count as available.
+    pub min_ready_seconds: Option<i32>,
+    /// For how long a Deployment may make no progress.
+    pub progress_deadline_seconds: Option<i32>,
 }
 
 /// What is there of a workload.

@@ -2,6 +2,7 @@
 
 use super::change::RESTARTED_AT;
 use super::executor::describe;
+use super::patience::with_timeouts;
 use crate::cluster::{Cluster, ResolvedTarget, RunLock};
 use crate::scenario::{Action, Plan, Stage};
 use std::fmt::Write;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 /// The plan in words; nothing was written to get it.
 pub fn dry_run(cluster: &Cluster, plan: &Plan, target: &ResolvedTarget) -> String {
+    let plan = &with_timeouts(plan.clone(), target);
     let mut text = String::new();
     let mut line = |words: String| {
         let _ = writeln!(text, "{words}");
@@ -40,7 +42,7 @@ pub fn dry_run(cluster: &Cluster, plan: &Plan, target: &ResolvedTarget) -> Strin
             index + 1,
             step.action.name(),
             describe(&step.action),
-            step.timeout
+            step.timeout.unwrap_or_default()
         ));
         line(format!("     undone: {}", undone(&step.action, target)));
     }
@@ -79,7 +81,7 @@ fn length(plan: &Plan) -> (Duration, Duration) {
     });
     let timeouts = plan.steps.iter().map(|step| match &step.action {
         Action::Wait { duration } => *duration,
-        _ => step.timeout,
+        _ => step.timeout.unwrap_or_default(),
     });
     (
         around + waits.sum::<Duration>(),

@@ -2,6 +2,7 @@
 
 use super::change::{Change, Field, ObjectRef, Purpose, RESTARTED_AT};
 use super::journal::{Journal, JournalError};
+use super::patience;
 use super::stepping::Stepping;
 use super::undo::{UndoReport, undo};
 use crate::cluster::{Cluster, Error, LockError, PodView, ResolvedTarget, RunLock, api_path};
@@ -150,12 +151,17 @@ impl Executor {
         let began = Instant::now();
         let name = step.action.name();
         self.tell(index, name, "started", &describe(&step.action));
+        let patience = step.timeout.unwrap_or_else(|| {
+            let replicas = patience::replicas_of(&self.target);
+            patience::timeout_of(&step.action, replicas, &self.target)
+        });
         let mut stepping = Stepping {
             executor: self,
             index,
             step,
             stop,
-            deadline: began + step.timeout,
+            patience,
+            deadline: began + patience,
             report: StepReport::default(),
         };
         let outcome = stepping.carry_out().await;

@@ -28,6 +28,7 @@ pub(super) struct Stepping<'a> {
     pub(super) index: usize,
     pub(super) step: &'a Step,
     pub(super) stop: &'a CancellationToken,
+    pub(super) patience: Duration,
     pub(super) deadline: Instant,
     pub(super) report: StepReport,
 }
@@ -58,7 +59,7 @@ impl Stepping<'_> {
     pub(super) async fn again(&self, every: Duration, last: &str) -> Result<(), StepError> {
         if Instant::now() + every > self.deadline {
             return Err(StepError::Timeout {
-                patience: self.step.timeout,
+                patience: self.patience,
                 last: last.to_owned(),
             });
         }

@@ -228,8 +228,9 @@ impl RequestClass {
 pub struct Step {
     /// What is done.
     pub action: Action,
-    /// The step fails when it is not over by then.
-    pub timeout: Duration,
+    /// The step fails when it is not over by then; `None`: as the workload's own settings allow, which
+    /// is known when the cluster is.
+    pub timeout: Option<Duration>,
 }
 
 /// What a step does.

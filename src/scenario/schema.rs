@@ -196,7 +196,7 @@ document! {
 document! {
     /// As `kubectl rollout restart`.
     RollingRestartStep {
-        /// The step fails when it is not over by then.
+        /// The step fails when it is not over by then; else as long as the workload may take.
         timeout "timeout": Span = "5m";
     }
 }
@@ -206,7 +206,7 @@ document! {
     ScaleStep {
         /// The number of replicas.
         to "to": Count = "1" required;
-        /// The step fails when it is not over by then.
+        /// The step fails when it is not over by then; else as long as the workload may take.
         timeout "timeout": Span = "5m";
     }
 }
@@ -218,7 +218,7 @@ document! {
         pods "pods": Count = "1";
         /// The grace period instead of the pod's own, in whole seconds.
         grace "grace": Span = "30s";
-        /// The step fails when it is not over by then.
+        /// The step fails when it is not over by then; else as long as the workload may take.
         timeout "timeout": Span = "5m";
     }
 }
@@ -228,7 +228,7 @@ document! {
     EvictStep {
         /// How many.
         pods "pods": Count = "1";
-        /// The step fails when it is not over by then.
+        /// The step fails when it is not over by then; else as long as the workload may take.
         timeout "timeout": Span = "5m";
     }
 }
@@ -240,7 +240,7 @@ document! {
         container "container": Text = "app";
         /// The image.
         image "image": Text = "registry.example.org/demo:2" required;
-        /// The step fails when it is not over by then.
+        /// The step fails when it is not over by then; else as long as the workload may take.
         timeout "timeout": Span = "5m";
     }
 }

@@ -176,7 +176,7 @@ pub(crate) async fn open_run(kubeconfig: &Path, directory: &Path) -> (Executor, 
 pub(crate) fn step(action: Action) -> Step {
     Step {
         action,
-        timeout: Duration::from_secs(30),
+        timeout: Some(Duration::from_secs(30)),
     }
 }
 

@@ -107,7 +107,7 @@ impl Bench {
     async fn step(&mut self, action: Action) -> Result<StepReport, StepError> {
         let step = Step {
             action,
-            timeout: Duration::from_secs(20),
+            timeout: Some(Duration::from_secs(20)),
         };
         let stop = CancellationToken::new();
         self.executor.run_step(0, &step, &stop).await
@@ -323,7 +323,7 @@ async fn a_stop_ends_a_step_that_waits() {
         action: Action::Wait {
             duration: Duration::from_secs(600),
         },
-        timeout: Duration::from_secs(700),
+        timeout: Some(Duration::from_secs(700)),
     };
     let stop = CancellationToken::new();
     stop.cancel();

@@ -117,6 +117,7 @@ async fn a_plan_that_fits_passes_and_the_missing_wish_is_a_note() {
         ["no right to watch nodes: a lost node is told less surely"]
     );
     let text = crate::disrupt::dry_run(&api.cluster(), &plan, &ready.target);
+    assert!(text.contains(", within 300s\n"), "{text}");
     assert!(
         text.contains("1. rollingRestart: set the pod template's annotation"),
         "{text}"

@@ -7,9 +7,6 @@ use crate::scenario::read::{At, List};
 use crate::scenario::schema::{Count, Span, StepSpec};
 use std::time::Duration;
 
-/// The patience for a step where none is written.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// Pods where no number is written.
 const DEFAULT_PODS: u32 = 1;
 
@@ -94,7 +91,7 @@ fn step(written: StepSpec, ledger: &mut Ledger) -> Option<Step> {
             }
             return Some(Step {
                 action: Action::Wait { duration },
-                timeout: duration.saturating_add(DEFAULT_TIMEOUT),
+                timeout: None,
             });
         }
     };
@@ -104,14 +101,12 @@ fn step(written: StepSpec, ledger: &mut Ledger) -> Option<Step> {
     })
 }
 
-fn timeout_of(at: Option<At<Span>>, ledger: &mut Ledger) -> Duration {
-    let Some(at) = at else {
-        return DEFAULT_TIMEOUT;
-    };
+fn timeout_of(at: Option<At<Span>>, ledger: &mut Ledger) -> Option<Duration> {
+    let at = at?;
     if at.value.0 < Duration::from_secs(1) {
         ledger.add(at.fault("is too short for any step"));
     }
-    at.value.0
+    Some(at.value.0)
 }
 
 fn pods(at: Option<At<Count>>, ledger: &mut Ledger) -> Option<u32> {
