@@ -25,5 +25,5 @@ pub use journal::{Journal, JournalError, Record};
 pub use patience::with_timeouts;
 pub use preflight::{Obstacle, ObstacleKind, Preflight, PreflightError, preflight};
 pub use production::looks_like_production;
-pub use restore::{RestoreError, restore};
-pub use undo::{Outcome, UndoReport, undo};
+pub use restore::{RestoreError, restore, restore_from_lease};
+pub use undo::{MirrorError, Outcome, UndoReport, undo};

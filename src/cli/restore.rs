@@ -1,18 +1,27 @@
-//! `lastwatch restore RUN`: undoes what a run changed that could not undo it itself.
+//! `lastwatch restore RUN`: undoes what a run changed that could not undo it itself; `--lease` does so
+//! where its directory is lost.
 
 use super::{Exit, Printer};
 use crate::cluster::{Cluster, Error, Reach};
-use crate::disrupt::{RestoreError, UndoReport, restore};
+use crate::disrupt::{RestoreError, UndoReport, restore, restore_from_lease};
 use crate::evidence::RunDir;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Undo what a run changed, after a crash or a kill
 #[derive(Debug, Args)]
 pub(super) struct RestoreArgs {
     /// The run's directory
-    run: PathBuf,
+    #[arg(required_unless_present = "lease")]
+    run: Option<PathBuf>,
+    /// Where the directory is lost, as that of a Job whose pod is gone: the run's Lease, which says what
+    /// is not undone yet
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
+    lease: Option<String>,
+    /// The namespace of the Lease [default: the context's]
+    #[arg(long, short, requires = "lease")]
+    namespace: Option<String>,
     /// The kubeconfig of the cluster in which the run was at work
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -46,7 +55,10 @@ pub(super) fn run(args: &RestoreArgs, printer: Printer) -> Exit {
         }
         Err(Failure::Run(error)) => {
             printer.error(&error);
-            Exit::Usage
+            match error {
+                RestoreError::Lease { .. } => Exit::Unavailable,
+                _ => Exit::Usage,
+            }
         }
         Err(Failure::Cluster(error)) => {
             printer.error(&error);
@@ -61,7 +73,35 @@ enum Failure {
 }
 
 async fn carry_out(args: &RestoreArgs) -> Result<UndoReport, Failure> {
-    let directory = RunDir::new(&args.run);
+    let patience = Duration::from_secs(args.patience);
+    match (&args.lease, &args.run) {
+        (Some(lease), _) => from_lease(args, lease, patience).await,
+        (None, Some(run)) => from_directory(args, run, patience).await,
+        (None, None) => unreachable!("one of them is required"),
+    }
+}
+
+async fn from_lease(
+    args: &RestoreArgs,
+    lease: &str,
+    patience: Duration,
+) -> Result<UndoReport, Failure> {
+    let reach = Reach {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        namespace: args.namespace.clone(),
+    };
+    let cluster = Cluster::connect(&reach).await.map_err(Failure::Cluster)?;
+    let restored = restore_from_lease(&cluster, lease, patience).await;
+    restored.map_err(Failure::Run)
+}
+
+async fn from_directory(
+    args: &RestoreArgs,
+    run: &Path,
+    patience: Duration,
+) -> Result<UndoReport, Failure> {
+    let directory = RunDir::new(run);
     let info = directory
         .info()
         .map_err(|source| Failure::Run(source.into()))?;
@@ -71,7 +111,6 @@ async fn carry_out(args: &RestoreArgs) -> Result<UndoReport, Failure> {
         namespace: Some(info.namespace),
     };
     let cluster = Cluster::connect(&reach).await.map_err(Failure::Cluster)?;
-    let patience = Duration::from_secs(args.patience);
     restore(&cluster, &directory, patience)
         .await
         .map_err(Failure::Run)

@@ -5,6 +5,7 @@
 //! has renewed it for its whole duration, by the clock and by our own observation: two clocks need
 //! not agree.
 
+mod open;
 mod told;
 
 pub use told::{LockError, LockHolder, Upkeep};
@@ -48,19 +49,25 @@ pub struct RunLock {
     lease: String,
     run: String,
     released: CancellationToken,
-    /// One write at a time: a renewal that crosses the release would bring the Lease back.
-    writing: Arc<Mutex<()>>,
+    /// What the Lease says that is changed and not undone. Held during a write, so that there is one
+    /// at a time: a renewal that crosses the release would bring the Lease back.
+    open: Arc<Mutex<Option<String>>>,
 }
 
 impl RunLock {
     /// Names the lock of a run; nothing is read or written yet.
     pub fn new(cluster: &Cluster, workload: &Workload, run: &str) -> Self {
+        Self::named(cluster, &lease_name(workload), run)
+    }
+
+    /// The lock of a run whose Lease is known by its name.
+    pub fn named(cluster: &Cluster, lease: &str, run: &str) -> Self {
         Self {
             cluster: cluster.clone(),
-            lease: lease_name(workload),
+            lease: lease.to_owned(),
             run: run.to_owned(),
             released: CancellationToken::new(),
-            writing: Arc::default(),
+            open: Arc::default(),
         }
     }
 
@@ -96,33 +103,28 @@ impl RunLock {
     async fn try_acquire(&self) -> Result<Option<LockHolder>, LockError> {
         let take = |error| self.failed("take", error);
         let Some(mut lease) = self.read().await.map_err(take)? else {
-            self.create().await.map_err(take)?;
+            self.create(None).await.map_err(take)?;
             return Ok(None);
         };
         let former = self
             .holder_of(&lease)
             .filter(|holder| holder.run != self.run);
         if let Some(holder) = &former {
-            if !holder.expired {
-                return Err(LockError::Held {
+            if holder.expired && holder.open.is_some() {
+                return Err(LockError::OpenChanges {
                     holder: holder.clone(),
                 });
             }
-            sleep(OBSERVATION).await;
-            let Some(now) = self.read().await.map_err(take)? else {
-                self.create().await.map_err(take)?;
+            let Some(now) = self.observed_dead(&lease, holder).await? else {
+                self.create(None).await.map_err(take)?;
                 return Ok(former);
             };
-            if let Some(holder) = self.holder_of(&now)
-                && version(&now) != version(&lease)
-            {
-                return Err(LockError::Held { holder });
-            }
             lease = now;
         }
         let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
         lease.metadata.labels = Some(ownership_labels(&self.run));
         lease.spec = Some(self.spec(transitions.unwrap_or(0) + 1));
+        open::set(&mut lease, None);
         self.replace(&lease).await.map_err(take)?;
         Ok(former)
     }
@@ -167,12 +169,12 @@ impl RunLock {
 
     async fn renew(&self) -> Result<Renewal, LockError> {
         let renew = |error| self.failed("renew", error);
-        let _writing = self.writing.lock().await;
+        let open = self.open.lock().await;
         if self.released.is_cancelled() {
             return Ok(Renewal::Same);
         }
         let Some(mut lease) = self.read().await.map_err(renew)? else {
-            self.create().await.map_err(renew)?;
+            self.create(open.as_deref()).await.map_err(renew)?;
             return Ok(Renewal::MadeAgain);
         };
         if let Some(holder) = self.holder_of(&lease)
@@ -183,6 +185,7 @@ impl RunLock {
         if let Some(spec) = lease.spec.as_mut() {
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
+        open::set(&mut lease, open.as_deref());
         self.replace(&lease).await.map_err(renew)?;
         Ok(Renewal::Same)
     }
@@ -191,7 +194,7 @@ impl RunLock {
     pub async fn release(&self) -> Result<bool, LockError> {
         let release = |error| self.failed("release", error);
         self.released.cancel();
-        let _writing = self.writing.lock().await;
+        let _writing = self.open.lock().await;
         let Some(lease) = self.read().await.map_err(release)? else {
             return Ok(false);
         };
@@ -231,8 +234,8 @@ impl RunLock {
         self.cluster.find(&self.path()).await
     }
 
-    async fn create(&self) -> Result<(), Error> {
-        let lease = Lease {
+    async fn create(&self, open: Option<&str>) -> Result<(), Error> {
+        let mut lease = Lease {
             metadata: ObjectMeta {
                 name: Some(self.lease.clone()),
                 namespace: Some(self.cluster.namespace().to_owned()),
@@ -241,6 +244,7 @@ impl RunLock {
             },
             spec: Some(self.spec(0)),
         };
+        open::set(&mut lease, open);
         let call = Call::post(self.list_path(), body(&lease));
         self.cluster.exchange(&call).await.map(drop)
     }
@@ -271,6 +275,7 @@ impl RunLock {
             lease: self.lease.clone(),
             namespace: self.cluster.namespace().to_owned(),
             expired: expired(renewed, seconds, Timestamp::now()),
+            open: open::of(lease),
             run,
             renewed,
         })
@@ -311,7 +316,7 @@ mod tests {
     use crate::scenario::WorkloadKind;
     use serde_json::json;
 
-    fn lock(api: &MemoryApi, run: &str) -> RunLock {
+    pub(super) fn lock(api: &MemoryApi, run: &str) -> RunLock {
         let workload = Workload {
             kind: WorkloadKind::Deployment,
             name: "demo".to_owned(),

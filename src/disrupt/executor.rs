@@ -4,7 +4,7 @@ use super::change::{Change, Field, ObjectRef, Purpose, RESTARTED_AT};
 use super::journal::{Journal, JournalError};
 use super::patience;
 use super::stepping::Stepping;
-use super::undo::{UndoReport, undo};
+use super::undo::{MirrorError, UndoReport, undo};
 use crate::cluster::{Cluster, Error, LockError, PodView, ResolvedTarget, RunLock, api_path};
 use crate::evidence::{EventKind, EventSink, Source, StepEvent};
 use crate::scenario::{Action, Step};
@@ -66,6 +66,20 @@ pub enum StepError {
         #[from]
         source: JournalError,
     },
+    /// The run's Lease could not be written, so nothing was changed.
+    #[error("the change was not made")]
+    Lease {
+        /// Why.
+        #[source]
+        source: Box<LockError>,
+    },
+    /// What is changed cannot be kept in the Lease, so nothing was changed.
+    #[error("the change was not made")]
+    Mirror {
+        /// Why.
+        #[from]
+        source: MirrorError,
+    },
     /// A call failed.
     #[error("failed to {act}")]
     Cluster {
@@ -96,7 +110,7 @@ pub struct Executor {
     pub(super) cluster: Cluster,
     pub(super) target: ResolvedTarget,
     pub(super) journal: Journal,
-    lock: RunLock,
+    pub(super) lock: RunLock,
     pub(super) sink: EventSink,
 }
 
@@ -115,7 +129,7 @@ impl Executor {
         let number = journal.intend(lock_change(&lock, run))?;
         let opened = match lock.acquire().await {
             Ok(_) => journal.done(number, None).map_err(OpenError::from),
-            Err(error @ LockError::Held { .. }) => {
+            Err(error @ (LockError::Held { .. } | LockError::OpenChanges { .. })) => {
                 journal.not_made(number, &error.to_string())?;
                 return Err(error.into());
             }

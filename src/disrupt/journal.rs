@@ -115,7 +115,8 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    /// `None`: what it says is kept elsewhere, in the Lease of the run.
+    file: Option<File>,
     length: u64,
     records: Vec<Record>,
 }
@@ -166,16 +167,33 @@ impl Journal {
             .map_err(write)?;
         Ok(Self {
             path,
-            file,
+            file: Some(file),
             length,
             records,
         })
     }
 
+    /// The journal of changes whose own journal is lost. Nothing more is kept of it: what is undone
+    /// shows in the cluster.
+    pub(crate) fn in_memory(changes: Vec<Change>) -> Self {
+        let records = (0..).zip(changes).map(|(change, intended)| Record {
+            version: VERSION,
+            change,
+            at: Timestamp::now(),
+            entry: Entry::Intend(Box::new(intended)),
+        });
+        Self {
+            path: PathBuf::new(),
+            file: None,
+            length: 0,
+            records: records.collect(),
+        }
+    }
+
     /// From now on the disk is full.
     #[cfg(test)]
     pub(crate) fn fill_the_disk(&mut self) {
-        self.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        self.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
     }
 
     /// Whether a run directory has a journal.
@@ -218,21 +236,20 @@ impl Journal {
             at: Timestamp::now(),
             entry,
         };
-        let mut line = serde_json::to_vec(&record).expect("a record is plain data");
-        line.push(b'\n');
-        let written = self
-            .file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
-            // Half a line must not stand before a whole one.
-            let _ = self.file.set_len(self.length);
-            return Err(JournalError::Write {
-                path: self.path.clone(),
-                source,
-            });
+        if let Some(file) = &mut self.file {
+            let mut line = serde_json::to_vec(&record).expect("a record is plain data");
+            line.push(b'\n');
+            let written = file.write_all(&line).and_then(|()| file.sync_data());
+            if let Err(source) = written {
+                // Half a line must not stand before a whole one.
+                let _ = file.set_len(self.length);
+                return Err(JournalError::Write {
+                    path: self.path.clone(),
+                    source,
+                });
+            }
+            self.length += u64::try_from(line.len()).expect("the length of a line");
         }
-        self.length += u64::try_from(line.len()).expect("the length of a line");
         self.records.push(record);
         Ok(())
     }

@@ -123,6 +123,10 @@ pub async fn preflight(
     obstacles.extend(unrest(cluster, plan).await?);
     let mut notes = Vec::new();
     match holder(cluster, plan, run).await? {
+        Some(holder) if holder.expired && holder.open.is_some() => obstacles.push(Obstacle {
+            kind: ObstacleKind::Cluster,
+            text: LockError::OpenChanges { holder }.to_string(),
+        }),
         Some(holder) if holder.expired => notes.push(format!(
             "run `{0}` died without giving back its lease; this run takes it over\n\
              hint: what it may have changed is undone by `lastwatch restore runs/{0}`",

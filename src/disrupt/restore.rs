@@ -1,11 +1,11 @@
 //! How is a run undone that could not do it itself?
 //!
-//! From its directory alone: `run.json` says where it was at work, the journal what it changed.
-//! Called again, it finds nothing more to do.
+//! From its directory alone: `run.json` says where it was at work, the journal what it changed. Where
+//! that is lost, from the run's Lease. Called again, it finds nothing more to do.
 
 use super::journal::{Journal, JournalError};
-use super::undo::{UndoReport, undo};
-use crate::cluster::{Cluster, RunLock};
+use super::undo::{MirrorError, UndoReport, read_open_changes, undo};
+use crate::cluster::{Cluster, LockError, RunLock};
 use crate::evidence::{self, Origin, RunDir};
 use crate::scenario::{Workload, WorkloadKind};
 use std::path::PathBuf;
@@ -36,6 +36,30 @@ pub enum RestoreError {
     Imported {
         /// The run directory.
         path: PathBuf,
+    },
+    /// There is no such Lease, or nobody holds it.
+    #[error(
+        "no run holds a lease `{lease}` in namespace `{namespace}`: there is nothing to restore"
+    )]
+    NoLease {
+        /// The Lease.
+        lease: String,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// The Lease cannot be read, or its run is still at work.
+    #[error("failed to restore from the lease")]
+    Lease {
+        /// Why.
+        #[from]
+        source: LockError,
+    },
+    /// What the Lease keeps is no list of changes.
+    #[error("failed to restore from the lease")]
+    Mirror {
+        /// Why.
+        #[from]
+        source: MirrorError,
     },
     /// `run.json` names no workload.
     #[error("`{}` names no workload that could be restored: {found}", path.display())]
@@ -71,6 +95,24 @@ pub async fn restore(
     let lock = RunLock::new(&cluster, &workload, &info.id);
     let mut journal = Journal::open(path)?;
     Ok(undo(&cluster, &lock, &mut journal, patience, None).await)
+}
+
+/// Undoes what the Lease of a dead run says that is not undone, and releases it.
+pub async fn restore_from_lease(
+    cluster: &Cluster,
+    lease: &str,
+    patience: Duration,
+) -> Result<UndoReport, RestoreError> {
+    let asked = RunLock::named(cluster, lease, "");
+    let holder = asked.dead_holder().await?;
+    let holder = holder.ok_or_else(|| RestoreError::NoLease {
+        lease: lease.to_owned(),
+        namespace: cluster.namespace().to_owned(),
+    })?;
+    let changes = holder.open.as_deref().map(read_open_changes).transpose()?;
+    let mut journal = Journal::in_memory(changes.unwrap_or_default());
+    let lock = RunLock::named(cluster, lease, &holder.run);
+    Ok(undo(cluster, &lock, &mut journal, patience, None).await)
 }
 
 /// `deployment/demo`, as [`Workload`] displays it.

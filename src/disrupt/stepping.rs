@@ -5,7 +5,8 @@
 
 use super::change::{Change, Field, ObjectRef, Purpose, patch};
 use super::executor::{Executor, StepError, StepReport};
-use crate::cluster::{Call, Error, Exchange, PodView, WorkloadView};
+use super::undo::open_changes;
+use crate::cluster::{Call, Error, Exchange, LockError, PodView, WorkloadView};
 use crate::error::Chain;
 use crate::evidence::{EventKind, Source};
 use crate::scenario::{Action, Step};
@@ -163,12 +164,20 @@ impl Stepping<'_> {
                 return Ok(asked.then(|| view.metadata.generation.unwrap_or(0)));
             }
             let number = self.intend(&object, &field, before, &after, view.resource_version())?;
+            if let Err(error) = self.mirror().await {
+                self.unmirrored(number, error).await?;
+                continue;
+            }
             let call = patch(&object, view.resource_version(), &[(&field, &after)]);
             asked = true;
             let error = match self.attempt(&call).await {
                 Ok(exchange) => match self.executor.cluster.refusal(&exchange) {
                     None => {
                         self.done(number);
+                        // What is back at its former value is open no more.
+                        if let Err(error) = self.mirror().await {
+                            self.note(Chain(&error).to_string());
+                        }
                         let after = self.workload().await?;
                         return Ok(after.metadata.generation.or(Some(0)));
                     }
@@ -207,6 +216,29 @@ impl Stepping<'_> {
         Ok(self.executor.journal.intend(change)?)
     }
 
+    /// Keeps in the Lease what is changed by now or about to be: the journal may be lost.
+    async fn mirror(&self) -> Result<(), StepError> {
+        let open = open_changes(self.executor.journal.records())?;
+        let kept = self.executor.lock.keep_open(open).await;
+        kept.map_err(lease_fault)
+    }
+
+    /// A change that could not be kept in the Lease is not made; a server without an answer is asked
+    /// again.
+    async fn unmirrored(&mut self, number: u64, error: StepError) -> Result<(), StepError> {
+        let why = Chain(&error).to_string();
+        self.executor.journal.not_made(number, &why)?;
+        match error {
+            StepError::Lease { source } => match *source {
+                LockError::Cluster { act, source, .. } => {
+                    self.survive(&format!("{act} the lease"), source).await
+                }
+                other => Err(lease_fault(other)),
+            },
+            error => Err(error),
+        }
+    }
+
     /// Writes that a change was made. Without that line an undo finds out by the object itself.
     pub(super) fn done(&mut self, number: u64) {
         if let Err(error) = self.executor.journal.done(number, None) {
@@ -239,6 +271,12 @@ impl Stepping<'_> {
 
 fn whole_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn lease_fault(error: LockError) -> StepError {
+    StepError::Lease {
+        source: Box::new(error),
+    }
 }
 
 /// A step that failed at a call.

@@ -14,6 +14,7 @@ mod flood;
 mod lease;
 mod leftovers;
 mod limits;
+mod lost;
 #[path = "../lab/namespaces.rs"]
 mod namespaces;
 mod node;

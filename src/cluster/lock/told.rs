@@ -14,6 +14,8 @@ pub struct LockHolder {
     pub run: String,
     /// When it was renewed, by the holder's clock.
     pub renewed: Option<Timestamp>,
+    /// What it has changed and not undone, as it wrote it.
+    pub open: Option<String>,
     /// Its duration has passed by our clock.
     pub expired: bool,
 }
@@ -24,13 +26,28 @@ pub enum LockError {
     /// Another run is at work.
     #[error(
         "run `{}` is at work on this workload (lease `{}`, renewed {})\n\
-         hint: wait for it to end; if it was killed, undo it with `lastwatch restore RUN`, \
-         or remove the lease with `kubectl delete lease {} -n {}`",
-        holder.run, holder.lease, renewed_text(holder), holder.lease, holder.namespace
+         hint: wait for it to end; if it was killed, undo it with {}",
+        holder.run, holder.lease, renewed_text(holder), remedy(holder)
     )]
     Held {
         /// Who.
         holder: LockHolder,
+    },
+    /// A run has died with changes that are not undone: their values are no originals.
+    #[error(
+        "run `{}` died and what it changed is not undone (lease `{}`):\n{}\n\
+         hint: put it back with {}, if it is to stay as it is",
+        holder.run, holder.lease, told(holder), remedy(holder)
+    )]
+    OpenChanges {
+        /// Who.
+        holder: LockHolder,
+    },
+    /// The Lease was made by another program.
+    #[error("the lease `{lease}` was not made by lastwatch")]
+    NotOurs {
+        /// Its name.
+        lease: String,
     },
     /// Another run took the Lease from this one.
     #[error("run `{}` has taken over the lease `{}`", holder.run, holder.lease)]
@@ -49,6 +66,33 @@ pub enum LockError {
         #[source]
         source: Error,
     },
+}
+
+/// How a dead run is undone, or its Lease removed.
+fn remedy(holder: &LockHolder) -> String {
+    let LockHolder {
+        lease, namespace, ..
+    } = holder;
+    let undo = match holder.open {
+        Some(_) => format!("`lastwatch restore --lease {lease} -n {namespace}`"),
+        None => "`lastwatch restore RUN`".to_owned(),
+    };
+    format!("{undo}, or remove the lease with `kubectl delete lease {lease} -n {namespace}`")
+}
+
+/// What is changed, one line each.
+fn told(holder: &LockHolder) -> String {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        told: Vec<String>,
+    }
+    let open = holder.open.as_deref().unwrap_or_default();
+    let lines = match serde_json::from_str::<Told>(open) {
+        Ok(open) => open.told,
+        Err(_) => vec!["what it is cannot be read".to_owned()],
+    };
+    let lines: Vec<String> = lines.iter().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
 }
 
 fn renewed_text(holder: &LockHolder) -> String {

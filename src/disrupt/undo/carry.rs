@@ -22,7 +22,8 @@ type Views = BTreeMap<String, Option<WorkloadView>>;
 
 /// Puts back what the journal says was changed, and releases the run's Lease.
 ///
-/// Ends by `patience`; what could not be done by then is in the report, and the same call does it
+/// Where something could not be put back the Lease stays, so that no other run takes what is there for
+/// the original. Ends by `patience`; what could not be done by then is in the report, and the same call does it
 /// later. A journal that cannot be written is noted and does not stop the undo: what is undone shows
 /// in the cluster.
 pub async fn undo(
@@ -41,8 +42,15 @@ pub async fn undo(
         restored: Vec::new(),
     };
     undoing.put_back().await;
+    let open = undoing.has_failed();
+    if !open && let Err(error) = lock.keep_open(None).await {
+        // The release takes it away with the Lease, or tells why it cannot.
+        tracing::debug!("{}", Chain(&error));
+    }
     undoing.wait_for_rest().await;
-    undoing.release(lock).await;
+    if !open {
+        undoing.release(lock).await;
+    }
     undoing.report
 }
 
@@ -78,6 +86,11 @@ impl Undoing<'_> {
                 Err(error) => return self.give_up(planned, &next, &Chain(&error).to_string()),
             }
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        let mut items = self.report.items.iter();
+        items.any(|item| matches!(item.outcome, Outcome::Failed { .. }))
     }
 
     fn has_time(&self) -> bool {

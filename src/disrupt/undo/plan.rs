@@ -52,7 +52,7 @@ pub(crate) struct Planned {
 }
 
 /// All changes of one field, in order, without those that were certainly not made.
-struct Chain<'a> {
+pub(super) struct Chain<'a> {
     object: &'a ObjectRef,
     field: &'a Field,
     changes: Vec<(&'a Change, bool)>,
@@ -66,6 +66,25 @@ impl Chain<'_> {
             .iter()
             .rposition(|(_, made)| *made)
             .unwrap_or(0)
+    }
+
+    /// The field's former value, and the changes whose other values it may have now; `None`: there is
+    /// nothing to put back.
+    pub(super) fn open(&self) -> Option<(&Value, Vec<&Change>)> {
+        if matches!(self.field, Field::Pod | Field::Lease) {
+            return None;
+        }
+        let (first, _) = self.changes[0];
+        let ours = &self.changes[self.newest()..];
+        let (last, made) = ours[0];
+        if made && last.purpose == Purpose::Undo {
+            return None;
+        }
+        let changes = ours.iter().map(|(change, _)| *change);
+        let changed: Vec<&Change> = changes
+            .filter(|change| change.after != first.before)
+            .collect();
+        (!changed.is_empty()).then_some((&first.before, changed))
     }
 
     /// A change that started from a value of ours. Another value was set by somebody else in
@@ -99,7 +118,8 @@ pub(crate) fn plan(
     planned
 }
 
-fn chains(records: &[Record]) -> Vec<Chain<'_>> {
+/// The changes of a journal by object and field, in the order of their newest.
+pub(super) fn chains(records: &[Record]) -> Vec<Chain<'_>> {
     let mut chains: Vec<Chain<'_>> = Vec::new();
     for record in records {
         let Entry::Intend(change) = &record.entry else {
@@ -217,4 +237,4 @@ pub(crate) fn next_group(planned: &[Planned]) -> Option<Vec<Planned>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,13 +14,13 @@ fn object() -> ObjectRef {
     }
 }
 
-fn annotation() -> Field {
+pub(in crate::disrupt::undo) fn annotation() -> Field {
     Field::TemplateAnnotation {
         key: RESTARTED_AT.to_owned(),
     }
 }
 
-fn image() -> Field {
+pub(in crate::disrupt::undo) fn image() -> Field {
     Field::Image {
         container: "app".to_owned(),
     }
@@ -35,7 +35,13 @@ fn record(change: u64, entry: Entry) -> Record {
     }
 }
 
-fn intend(number: u64, purpose: Purpose, field: Field, before: Value, after: Value) -> Record {
+pub(in crate::disrupt::undo) fn intend(
+    number: u64,
+    purpose: Purpose,
+    field: Field,
+    before: Value,
+    after: Value,
+) -> Record {
     let change = Change {
         purpose,
         object: object(),
@@ -47,19 +53,19 @@ fn intend(number: u64, purpose: Purpose, field: Field, before: Value, after: Val
     record(number, Entry::Intend(Box::new(change)))
 }
 
-fn done(number: u64) -> Record {
+pub(in crate::disrupt::undo) fn done(number: u64) -> Record {
     let resource_version = None;
     record(number, Entry::Done { resource_version })
 }
 
-fn not_made(number: u64) -> Record {
+pub(in crate::disrupt::undo) fn not_made(number: u64) -> Record {
     let reason = "409".to_owned();
     record(number, Entry::NotMade { reason })
 }
 
-const STEP: Purpose = Purpose::Step { index: 0 };
+pub(in crate::disrupt::undo) const STEP: Purpose = Purpose::Step { index: 0 };
 
-fn scaled(number: u64, before: u32, after: u32) -> Record {
+pub(in crate::disrupt::undo) fn scaled(number: u64, before: u32, after: u32) -> Record {
     intend(number, STEP, Field::Replicas, json!(before), json!(after))
 }
 
