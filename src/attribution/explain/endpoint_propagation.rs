@@ -40,11 +40,13 @@ pub(super) fn explain(
         return;
     };
     let routed = still_routed(scene, case, index, pod);
+    // Until its signal the app accepts, whatever the deletion.
+    let signalled = pod.signalled.unwrap_or(deleted);
     let (weight, because, tight) = match (link.hop, link.kind) {
         (Hop::ServerSidecar, LinkKind::Refused) => (
             2.0 * behind_living_proxy(scene, case, pod),
             Because::AppStopped,
-            deleted.hi <= case.end,
+            signalled.hi <= case.end,
         ),
         (_, LinkKind::Refused) => {
             if pod.sidecar.is_some() {
@@ -53,7 +55,7 @@ pub(super) fn explain(
                 (
                     refused(scene, case, pod),
                     Because::AppStopped,
-                    deleted.hi <= case.sent(),
+                    signalled.hi <= case.sent(),
                 )
             }
         }

@@ -30,6 +30,8 @@ pub(in crate::attribution) struct Pod {
     pub(in crate::attribution) app_end: Option<End>,
     /// The end of the proxy of a pod that was being deleted.
     pub(in crate::attribution) proxy_end: Option<End>,
+    /// Its app got SIGTERM after this: the deletion, later by what a preStop hook slept.
+    pub(in crate::attribution) signalled: Option<Interval>,
     /// The app stopped accepting somewhere in here, the pod being deleted.
     pub(in crate::attribution) stopped: Option<Interval>,
     /// It listened for the first time somewhere in here.
@@ -87,6 +89,7 @@ impl Pod {
             deleted_event: None,
             app_end: None,
             proxy_end: None,
+            signalled: None,
             stopped: None,
             listened: None,
             routed: endpoints.first_ready(&life.uid).map(|change| change.seen),
@@ -189,12 +192,14 @@ impl Pod {
             let name = proxy.name.clone();
             self.proxy_end = self.end(&name, deleted, offsets, false);
         }
+        let signalled = self.signal(deleted);
+        self.signalled = Some(signalled);
         if let Some(end) = &self.app_end {
             let accepted = [self.answers.latest_sent_new, self.answers.probed.accepted];
             let lo = accepted
                 .into_iter()
                 .flatten()
-                .fold(deleted.lo, RunOffset::max);
+                .fold(signalled.lo, RunOffset::max);
             let hi = self
                 .answers
                 .probed
@@ -202,11 +207,38 @@ impl Pod {
                 .map_or(end.at.hi, |shut| shut.min(end.at.hi));
             self.stopped = Some(Interval { lo: lo.min(hi), hi });
         } else if self.life.deletion.is_some() || self.gone.is_some() {
+            let hi = self.gone.unwrap_or(RunOffset(i64::MAX));
             self.stopped = Some(Interval {
-                lo: deleted.lo,
-                hi: self.gone.unwrap_or(RunOffset(i64::MAX)),
+                lo: signalled.lo.min(hi),
+                hi,
             });
         }
+    }
+
+    /// The signal follows the preStop hook, which the grace period bounds (facts 1.3). A hook that
+    /// failed did not sleep, and an app that was over before it could have ended was not left alone.
+    fn signal(&self, deleted: Interval) -> Interval {
+        let app = self.life.app();
+        let own = |container: &Option<String>| {
+            container
+                .as_deref()
+                .is_none_or(|name| app.is_some_and(|app| app.name == name))
+        };
+        let failed = self
+            .events
+            .iter()
+            .any(|event| event.reason == "FailedPreStopHook" && own(&event.container));
+        let slept = app.filter(|_| !failed);
+        let hook = slept.map_or(0, |app| app.prestop_sleep).min(self.grace());
+        let later = Interval {
+            lo: RunOffset(deleted.lo.0.saturating_add(hook)),
+            hi: RunOffset(deleted.hi.0.saturating_add(hook)),
+        };
+        let over = self.app_end.map(|end| end.at.hi).or(self.gone);
+        if over.is_some_and(|over| over < later.lo) {
+            return deleted;
+        }
+        later
     }
 
     /// The end of a container that belongs to the deletion, as narrow as the record allows.

@@ -1,6 +1,6 @@
 //! New pods that are in the routes before they listen, while an old one dies.
 
-use super::stage::{AT, Ending, MILLI, SECOND, Stage, stamp};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
 use super::{Cause, Confidence};
 use crate::evidence::{Change, Resource};
 use serde_json::json;
@@ -98,6 +98,64 @@ fn a_pod_that_accepted_and_was_not_chosen_any_more_is_not_blamed() {
         .iter()
         .filter(|failure| failure.cause != Cause::NewPodNotReady);
     assert_eq!(late.count(), 0);
+}
+
+/// `old-1` is deleted at [`AT`] with a hook of 4 s and ends after it, and somebody is refused.
+fn hooked(failed: bool, refused: i64) -> Stage {
+    let mut stage = Stage::new();
+    stage.hook = 4;
+    let mut stage = stage.with_old_pods();
+    let after = Ending {
+        app: (4_020 * MILLI, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, after, STAYS);
+    if failed {
+        let event = json!({"involvedObject": {"kind": "Pod", "uid": "old-1", "name": "old-1",
+                "fieldPath": "spec.containers{app}"},
+            "reason": "FailedPreStopHook", "message": "PreStopHook failed",
+            "lastTimestamp": stamp(AT), "source": {"component": "kubelet", "host": "node1"}});
+        stage.object(AT + 50 * MILLI, Resource::Events, Change::Added, event);
+    }
+    stage.refused(AT + refused);
+    stage
+}
+
+#[test]
+fn an_app_accepts_until_its_hook_has_slept() {
+    for (failed, refused, cause) in [
+        (false, SECOND, Cause::Unexplained),
+        (false, 3_300 * MILLI, Cause::Unexplained),
+        (false, 4_100 * MILLI, Cause::EndpointPropagation),
+        (true, SECOND, Cause::EndpointPropagation),
+    ] {
+        let found = hooked(failed, refused).causes();
+        assert_eq!(found, [cause], "failed: {failed}, at {refused}");
+    }
+}
+
+#[test]
+fn refusals_while_a_hook_sleeps_are_of_new_pods_without_a_probe() {
+    // Nothing tells when the new pod listens.
+    let mut stage = Stage::new();
+    (stage.probe, stage.hook) = (false, 4);
+    let mut stage = stage.with_old_pods();
+    let running = json!({"running": {"startedAt": stamp(AT - SECOND)}});
+    let new = stage.pod("new-1", running, None, true);
+    stage.object(AT - SECOND, Resource::Pods, Change::Added, new);
+    let others = [("old-2", true, true, false), ("new-1", true, true, false)];
+    let mut listed = others.to_vec();
+    listed.push(("old-1", true, true, false));
+    stage.slice(AT - 900 * MILLI, &listed);
+    let drains = Ending {
+        app: (6 * SECOND, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, drains, &others);
+    for tenth in 0..30 {
+        stage.refused(AT + 100 * MILLI + tenth * 100 * MILLI);
+    }
+    assert_eq!(stage.causes(), [Cause::NewPodNotReady; 30]);
 }
 
 #[test]
