@@ -14,7 +14,8 @@ use super::{Attribution, Cause, Confidence, Hop, RunnerUp};
 use crate::evidence::{Interval, RunOffset};
 use std::collections::BTreeMap;
 
-/// From this share of all weight on, no competitor is left worth the name.
+/// From this share of all weight on, no competitor is left worth the name: what still weighs is
+/// refuted, save for what says of itself that it is open.
 const ALONE: f64 = 0.93;
 
 /// From this share on, the competitors are weaker.
@@ -37,7 +38,10 @@ pub(super) fn decide(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
     };
     let total: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
     let share = winner.weight / total;
-    let confidence = confidence(scene, case, winner, share);
+    let refuted = !hypotheses
+        .iter()
+        .any(|other| other.open && other.cause != winner.cause);
+    let confidence = confidence(scene, case, winner, share, refuted);
     let runner_up = candidates.get(1).map(|second| RunnerUp {
         cause: second.cause,
         against: tell::against(scene, case, second.best, winner.best),
@@ -116,9 +120,11 @@ fn confidence(
     case: &Case<'_>,
     winner: &Candidate<'_>,
     share: f64,
+    refuted: bool,
 ) -> Confidence {
     let seen = everything_seen(scene, case, winner);
-    if share >= ALONE && winner.best.tight && seen && !case.doubtful {
+    let fits = share >= ALONE && winner.best.tight;
+    if fits && refuted && seen && !case.doubtful {
         Confidence::Proved
     } else if share >= STRONGER && (seen || share >= ALONE) {
         Confidence::Consistent

@@ -36,6 +36,8 @@ pub(super) struct Hypothesis {
     pub(super) weight: f64,
     /// The instants fit entirely, whatever the clocks' offsets are within their bounds.
     pub(super) tight: bool,
+    /// Nothing refutes it, however little it weighs: no other cause is proved beside it.
+    pub(super) open: bool,
     pub(super) modifiers: Vec<Modifier>,
     /// What speaks for it; a later one adds to an earlier.
     pub(super) because: Because,
@@ -96,6 +98,7 @@ impl Hypothesis {
             hop,
             weight,
             tight: false,
+            open: false,
             modifiers: Vec::new(),
             because,
         }
@@ -103,6 +106,11 @@ impl Hypothesis {
 
     fn tight(mut self, tight: bool) -> Self {
         self.tight = tight;
+        self
+    }
+
+    fn open(mut self, open: bool) -> Self {
+        self.open = open;
         self
     }
 }

@@ -374,7 +374,7 @@ pub(super) fn against(
         (Cause::ApplicationError, Cause::ShutdownRefusal) => {
             "answers like it were as frequent before anything was disturbed".to_owned()
         }
-        (_, Cause::NewPodNotReady) => {
+        (_, Cause::NewPodNotReady) if guarded(scene, loser) => {
             "new pods are in the routes only once their readiness probe has succeeded".to_owned()
         }
         (_, Cause::NoReadyEndpoint) => match scene.endpoints.totals_at(case.sent()) {
@@ -386,6 +386,12 @@ pub(super) fn against(
             format!("its instants fit worse ({share:.0} % of the weight)")
         }
     }
+}
+
+/// The pod that is meant has a probe that kept it out of the routes.
+fn guarded(scene: &Scene<'_>, hypothesis: &Hypothesis) -> bool {
+    let pod = hypothesis.pod.map(|pod| &scene.pods[pod]);
+    pod.is_some_and(Pod::guarded)
 }
 
 /// The usual competitor where none has support, and what refuted it.

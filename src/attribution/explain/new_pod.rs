@@ -54,9 +54,7 @@ pub(super) fn explain(
     if pod.deleted.is_some_and(|deleted| deleted.lo < case.sent()) && pod.listened.is_none() {
         return;
     }
-    // A probe that succeeds before the app listens is as good as none.
-    let guarded = pod.probed() && !pod.ready_too_early();
-    let weight = match (guarded, case.pointed()) {
+    let weight = match (pod.guarded(), case.pointed()) {
         (_, true) => 2.0,
         (false, false) => 1.5 * routed_to(scene, case, link.hop, pod),
         (true, false) => 0.05,
@@ -71,7 +69,9 @@ pub(super) fn explain(
             weight,
             Because::NotListening,
         )
-        .tight(tight),
+        .tight(tight)
+        // Chance alone keeps a pod that is in the routes from being chosen (facts 8.8).
+        .open(!pod.guarded()),
     );
 }
 

@@ -458,8 +458,10 @@ impl Pod {
         }
     }
 
-    /// It has a readiness probe on its app, so that slices show it as ready only once it listens.
-    pub(in crate::attribution) fn probed(&self) -> bool {
-        self.life.app().is_some_and(|app| app.readiness_probe)
+    /// Its app's readiness probe keeps it out of the routes until it listens. A probe that succeeds
+    /// before the app listens is as good as none.
+    pub(in crate::attribution) fn guarded(&self) -> bool {
+        let probed = self.life.app().is_some_and(|app| app.readiness_probe);
+        probed && !self.ready_too_early()
     }
 }

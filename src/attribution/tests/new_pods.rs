@@ -136,7 +136,7 @@ fn an_app_accepts_until_its_hook_has_slept() {
 
 #[test]
 fn refusals_while_a_hook_sleeps_are_of_new_pods_without_a_probe() {
-    // Nothing tells when the new pod listens.
+    // Its first answer is all that tells when the new pod listens.
     let mut stage = Stage::new();
     (stage.probe, stage.hook) = (false, 4);
     let mut stage = stage.with_old_pods();
@@ -155,7 +155,38 @@ fn refusals_while_a_hook_sleeps_are_of_new_pods_without_a_probe() {
     for tenth in 0..30 {
         stage.refused(AT + 100 * MILLI + tenth * 100 * MILLI);
     }
+    let answers = AT + 3_500 * MILLI;
+    stage.answers("local", answers, answers + 300 * MILLI, 20, &["new-1"]);
     assert_eq!(stage.causes(), [Cause::NewPodNotReady; 30]);
+}
+
+/// `old-1` ends at once; `new-1` is in the routes since long and answers a little later.
+fn beside_a_new_pod(probe: bool) -> Stage {
+    let mut stage = new_pods(probe, &[]);
+    let running = json!({"running": {"startedAt": stamp(AT - 8 * SECOND)}});
+    let new = stage.pod("new-1", running, None, true);
+    stage.object(AT - 8 * SECOND, Resource::Pods, Change::Added, new);
+    let others = [("old-2", true, true, false), ("new-1", true, true, false)];
+    let mut listed = others.to_vec();
+    listed.push(("old-1", true, true, false));
+    stage.slice(AT - 7_900 * MILLI, &listed);
+    stage.end("old-1", AT, Ending::at_once(), &others);
+    stage.answers("local", AT + 200 * MILLI, AT + SECOND, 40, &["new-1"]);
+    stage.refused(AT + 80 * MILLI);
+    stage
+}
+
+#[test]
+fn nothing_is_proved_while_a_new_pod_without_a_probe_may_not_listen() {
+    for (probe, confidence) in [(true, Confidence::Proved), (false, Confidence::Consistent)] {
+        let found = beside_a_new_pod(probe).explain();
+        let failure = &found.failures[0];
+        assert_eq!(failure.cause, Cause::EndpointPropagation);
+        assert_eq!(failure.confidence, confidence, "probe: {probe}");
+        let texts = failure.evidence.iter().map(|evidence| &evidence.text);
+        let told = texts.filter(|text| text.contains("readiness probe has succeeded"));
+        assert_eq!(told.count(), usize::from(probe), "probe: {probe}");
+    }
 }
 
 #[test]
