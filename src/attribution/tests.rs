@@ -9,6 +9,7 @@ mod lines;
 mod loose;
 mod masking;
 mod meshed;
+mod names;
 mod new_pods;
 mod probed;
 mod proxy_timeouts;

@@ -4,7 +4,8 @@
 //! languages and frameworks, never by one app's text.
 
 use crate::evidence::{
-    Clock, Constraint, Interval, LogLine, PodEvent, PodLife, STAMP_WIDTH, Timeline, WATCH_LATENCY,
+    Clock, Constraint, ContainerSpec, FLOOR, Interval, LogLine, PodEvent, PodLife, STAMP_WIDTH,
+    Timeline, WATCH_LATENCY,
 };
 use regex::RegexSet;
 use std::sync::LazyLock;
@@ -78,6 +79,8 @@ pub(in crate::attribution) struct AppLog {
     pub(in crate::attribution) last: Option<i64>,
     /// The same where that line tells that the app is done.
     pub(in crate::attribution) farewell: Option<i64>,
+    /// Another pod of its name wrote into the same log, before it or after it.
+    shared: bool,
 }
 
 /// A line that tells of a shutdown, of unknown time.
@@ -93,7 +96,7 @@ pub(in crate::attribution) struct Unstamped {
 
 impl AppLog {
     /// Reads the log of the pod's app container. Pods that had one name after the other share a log:
-    /// each has the lines after its predecessor's end, up to its own.
+    /// each has the lines from its container's start on, up to its successor's.
     pub(in crate::attribution) fn of(timeline: &Timeline, life: &PodLife, all: &[PodLife]) -> Self {
         let Some(app) = life.app() else {
             return Self::default();
@@ -105,38 +108,38 @@ impl AppLog {
         let Some(log) = timeline.log(&life.name, &app.name) else {
             return found;
         };
-        let others = || {
-            all.iter()
-                .filter(|other| other.name == life.name && other.uid != life.uid)
-        };
-        let ended = |other: &PodLife| other.end_of(&app.name).and_then(|end| end.finished);
-        let after = others()
-            .filter(|other| other.first_seen < life.first_seen)
-            .filter_map(ended)
-            .max();
-        let until = others()
-            .any(|other| other.first_seen > life.first_seen)
-            .then(|| ended(life))
-            .flatten()
-            .map(|end| end + STAMP_WIDTH);
+        let others = all
+            .iter()
+            .filter(|other| other.name == life.name && other.uid != life.uid);
+        let (mut earlier, mut later): (Vec<_>, Vec<_>) =
+            others.partition(|other| other.first_seen < life.first_seen);
+        found.shared = !earlier.is_empty() || !later.is_empty();
+        earlier.sort_by_key(|other| other.first_seen);
+        later.sort_by_key(|other| other.first_seen);
+        let after = earlier.last().and_then(|before| begun(life, before, app));
+        let until = later.first().and_then(|next| begun(next, life, app));
         for (index, line) in log.lines.iter().enumerate() {
             let own = line.stamp.is_none_or(|stamp| {
-                after.is_none_or(|after| stamp > after) && until.is_none_or(|until| stamp <= until)
+                after.is_none_or(|after| stamp >= after) && until.is_none_or(|until| stamp < until)
             });
             if own {
                 found.seen = true;
-                found.read(index, line, others().next().is_some());
+                found.read(index, line);
             }
+        }
+        if let (Some(_), Some((_, listens))) = (after, found.listening.first().copied()) {
+            // Floored stamps may let in a last line of the predecessor.
+            found.shutdown.retain(|(_, stamp)| *stamp >= listens);
         }
         found
     }
 
-    fn read(&mut self, index: usize, line: &LogLine, shared: bool) {
+    fn read(&mut self, index: usize, line: &LogLine) {
         let Some(stamp) = line.stamp else {
             if SHUTDOWN.is_match(&line.text) {
                 self.unstamped.push(Unstamped {
                     line: index,
-                    signalled: !shared && SIGNALLED.is_match(&line.text),
+                    signalled: !self.shared && SIGNALLED.is_match(&line.text),
                     by: None,
                 });
             }
@@ -155,6 +158,22 @@ impl AppLog {
         } else if LISTENING.is_match(&line.text) {
             self.listening.push((index, stamp));
         }
+    }
+}
+
+/// From which stamp on a log has the lines of `life`, whose predecessor of the same name wrote before:
+/// a name is given again only when its pod is gone (facts 1.13), so no line of the predecessor follows
+/// the start of the container. Where the start was not seen, the predecessor's end tells.
+fn begun(life: &PodLife, before: &PodLife, app: &ContainerSpec) -> Option<i64> {
+    let starts = life
+        .starts
+        .iter()
+        .filter(|start| start.container == app.name);
+    let ended = before.end_of(&app.name).and_then(|end| end.finished);
+    match starts.map(|start| start.started).min() {
+        // Both were floored to one second: the end may lie behind the stamp of the start.
+        Some(started) => Some(ended.map_or(started, |ended| started.max(ended))),
+        None => ended.map(|ended| ended + FLOOR),
     }
 }
 
@@ -199,7 +218,8 @@ pub(super) fn constraints(
         .ends
         .iter()
         .find(|end| end.container == app && !end.before_run);
-    if let (Some(end), Some(stamp)) = (end, log.last) {
+    // A successor of the same name may have written the last line.
+    if let (Some(end), Some(stamp), false) = (end, log.last, log.shared) {
         let method = "an app's last line against the arrival of its end";
         found.push(Constraint::stamped_before(
             clock(),
