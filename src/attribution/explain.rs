@@ -158,6 +158,9 @@ fn candidates<'s>(
         })
 }
 
+/// What a pod still weighs whose withdrawal the client's routes had followed.
+const FOLLOWED: f64 = 0.05;
+
 /// How much a withdrawn endpoint still weighs, this long after its withdrawal was seen: routes of a
 /// busy cluster follow within seconds (facts 9.13), then ever less likely. A kept connection asks no
 /// route; answers may show that a client's routes had left the pod.
@@ -166,15 +169,16 @@ fn still_routed(scene: &Scene<'_>, case: &Case<'_>, index: usize, pod: &Pod) -> 
     if !case.meshed && case.request.connection.kind == ConnectionKind::Reused {
         return 1.0;
     }
-    if scene.routes.had_left(index, case.client, at) {
-        // Chance alone can be otherwise, so it never rules the pod out.
-        return 0.12;
-    }
+    let unmet = scene.routes.unmet(index, case.client, at);
     let Some(withdrawn) = pod.withdrawn.or(pod.gone) else {
-        return 1.0;
+        return unmet;
     };
+    // What balances outside the cluster may be several that follow each by itself.
+    if !scene.outer && scene.routes.followed(case.client, withdrawn, at) {
+        return FOLLOWED;
+    }
     let late = (at.0 - withdrawn.0) as f64 / 1e9;
-    if late <= 2.0 {
+    let usual: f64 = if late <= 2.0 {
         1.0
     } else if late <= 15.0 {
         0.8
@@ -182,7 +186,8 @@ fn still_routed(scene: &Scene<'_>, case: &Case<'_>, index: usize, pod: &Pod) -> 
         0.2
     } else {
         0.01
-    }
+    };
+    usual.min(unmet)
 }
 
 /// A piece of evidence for the named cause.

@@ -11,6 +11,7 @@ mod masking;
 mod meshed;
 mod names;
 mod new_pods;
+mod order;
 mod probed;
 mod proxy_timeouts;
 mod quotes;

@@ -33,6 +33,11 @@ pub(super) fn explain(
         None if case.pointed() || !scene.endpoints.seen => pod.life.first_seen,
         None => return,
     };
+    // The client still chose a pod that was withdrawn before this one came.
+    let followed = pod.routed.filter(|_| !case.pointed() && !scene.outer);
+    if followed.is_some_and(|seen| scene.routes.behind(case.client, seen, case.sent())) {
+        return;
+    }
     let until = match pod.listened {
         Some(listened) => RunOffset(listened.hi.0 + SAME),
         None => RunOffset(routed.0.saturating_add(YOUNG)),

@@ -57,19 +57,6 @@ impl Demand {
         };
         (choices.until(to.0) - choices.until(from.0)).max(0.0)
     }
-
-    /// The instant at which a client had made so many choices since `from`.
-    pub(in crate::attribution) fn after(
-        &self,
-        client: usize,
-        from: RunOffset,
-        count: f64,
-    ) -> Option<RunOffset> {
-        let choices = self.clients.get(client)?;
-        choices
-            .reaching(choices.until(from.0) + count)
-            .map(RunOffset)
-    }
 }
 
 impl Choices {
@@ -96,33 +83,19 @@ impl Choices {
             sum + (total - sum) * (at - start) as f64 / (end - start).max(1) as f64
         })
     }
-
-    fn reaching(&self, wanted: f64) -> Option<i64> {
-        let next = self.sums.partition_point(|(_, sum)| *sum < wanted);
-        let (end, total) = *self.sums.get(next)?;
-        let Some((start, sum)) = next.checked_sub(1).map(|before| self.sums[before]) else {
-            return Some(end);
-        };
-        let share = (wanted - sum) / (total - sum).max(f64::MIN_POSITIVE);
-        Some(start + ((end - start) as f64 * share) as i64)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn choices() -> Choices {
-        Choices::sum(&BTreeMap::from([
+    #[test]
+    fn choices_are_spread_evenly_within_a_bucket() {
+        let choices = Choices::sum(&BTreeMap::from([
             (0, (10, 20.0)),
             (10, (10, 0.0)),
             (30, (10, 10.0)),
-        ]))
-    }
-
-    #[test]
-    fn choices_are_spread_evenly_within_a_bucket() {
-        let choices = choices();
+        ]));
         for (at, sum) in [
             (-5, 0.0),
             (0, 0.0),
@@ -134,13 +107,5 @@ mod tests {
         ] {
             assert!((choices.until(at) - sum).abs() < 1e-9, "{at}");
         }
-    }
-
-    #[test]
-    fn so_many_choices_are_reached_at_one_instant_or_never() {
-        let choices = choices();
-        assert_eq!(choices.reaching(10.0), Some(5));
-        assert_eq!(choices.reaching(25.0), Some(35));
-        assert_eq!(choices.reaching(31.0), None);
     }
 }

@@ -16,6 +16,8 @@ pub(in crate::attribution) struct Answers {
     pub(in crate::attribution) latest_sent: Option<RunOffset>,
     /// It accepted a connection after this sending.
     pub(in crate::attribution) latest_sent_new: Option<RunOffset>,
+    /// By client: its earliest answer.
+    pub(in crate::attribution) first: HashMap<String, RunOffset>,
     /// By client: the latest sending for which the client's routes chose it anew.
     pub(in crate::attribution) chosen: HashMap<String, RunOffset>,
     /// What the probes of its own address showed while it was being deleted.
@@ -100,6 +102,8 @@ pub(super) fn answers(
             *chosen = sent.max(*chosen);
         }
         if let Some(end) = counts.earliest_end {
+            let first = answers.first.entry(counts.client.clone()).or_insert(end);
+            *first = end.min(*first);
             answers.earliest_end = Some(
                 answers
                     .earliest_end

@@ -437,15 +437,18 @@ impl Pod {
         app_log::place(offsets, self.life.node.as_deref(), *stamp)
     }
 
-    /// It accepted connections until then at least, the pod being deleted: an app that told of its
-    /// shutdown until that line, one that was killed without a word until its end.
+    /// It accepted connections until then at least, the pod being deleted: until its preStop hook had
+    /// slept, an app that told of its shutdown until that line, one that was killed without a word
+    /// until its end.
     pub(super) fn accepted_until(&self, offsets: &ClockOffsets) -> Option<RunOffset> {
         let end = self.app_end?;
-        let app = match self.reaction {
-            Reaction::Logged(_) => self.reacted_at(offsets)?.lo,
-            Reaction::Silent if end.how == How::Killed => end.at.lo,
-            _ => return None,
+        let told = match self.reaction {
+            Reaction::Logged(_) => self.reacted_at(offsets).map(|at| at.lo),
+            Reaction::Silent if end.how == How::Killed => Some(end.at.lo),
+            _ => None,
         };
+        let hooked = self.signalled.filter(|_| self.signalled != self.deleted);
+        let app = told.max(hooked.map(|signalled| signalled.lo))?;
         let proxy = self.sidecar.and(self.proxy_end).map(|end| end.at.lo);
         Some(proxy.map_or(app, |proxy| proxy.min(app)))
     }

@@ -5,6 +5,8 @@
 //! that is gone. A pod that accepted and was not chosen any more, although it was due several times,
 //! had left the routes. A pod that did not listen yet and that nobody was refused by was not in them.
 
+mod order;
+
 use super::Pod;
 use super::demand::Demand;
 use super::is_meshed;
@@ -13,6 +15,7 @@ use crate::evidence::{
     ClientInfo, ClockOffsets, ConnectionKind, EndpointHistory, ErrorClass, Outcome, RequestPhase,
     RunOffset, Timeline,
 };
+use order::Order;
 use std::collections::BTreeMap;
 
 /// What clients met of the routes.
@@ -22,8 +25,7 @@ pub(in crate::attribution) struct Routes {
     vanished: Vec<RunOffset>,
     /// Refused connects by client; of clients without a sidecar only.
     refused: Vec<Refused>,
-    /// By pod and client: its routes did not lead to the pod any more from then on.
-    left: Vec<Vec<Option<RunOffset>>>,
+    order: Order,
     /// By client: its connections are taken by something that relays them.
     relayed: Vec<bool>,
     demand: Demand,
@@ -62,6 +64,12 @@ const DUE: f64 = 5.0;
 
 /// It is quiet where a pod in the routes would have been chosen so often and nobody was refused.
 const QUIET: f64 = DUE / 2.0;
+
+/// The last choice of a pod in the routes lies one turn back on average: that tells nothing.
+const A_TURN: f64 = 1.0;
+
+/// What a pod still weighs that was due ever so often and was not chosen.
+const CHANCE: f64 = 0.12;
 
 /// Routes of a quiet cluster follow the slices within this time (facts 8.15).
 const USUAL: i64 = 1_200_000_000;
@@ -115,15 +123,7 @@ impl Routes {
         routes.vanished.sort_unstable();
         routes.relayed = taken.into_iter().map(Taken::relayed).collect();
         routes.mark_bursts();
-        routes.left = pods
-            .iter()
-            .map(|pod| {
-                let until = pod.accepted_until(offsets);
-                let one =
-                    |(client, name): (usize, &&String)| routes.leaving(pod, client, name, until?);
-                names.iter().enumerate().map(one).collect()
-            })
-            .collect();
+        routes.order = Order::of(clients, endpoints, offsets, pods);
         routes
     }
 
@@ -140,27 +140,36 @@ impl Routes {
         }
     }
 
-    /// Since its last answer to this client the pod was due several times while it accepted.
-    fn leaving(&self, pod: &Pod, client: usize, name: &str, until: RunOffset) -> Option<RunOffset> {
-        let last = *pod.answers.chosen.get(name)?;
-        let since = self.demand.after(client, last, DUE * self.hosts)?;
-        (since <= until).then_some(since)
-    }
-
     /// Something takes this client's connections and relays them.
     pub(in crate::attribution) fn relayed(&self, client: usize) -> bool {
         self.relayed.get(client).copied().unwrap_or(false)
     }
 
-    /// This client's routes did not lead to the pod any more at `at`, as far as answers show.
-    pub(in crate::attribution) fn had_left(
+    /// How likely it is to have met no pod that accepts since, if this client's routes led to the pod
+    /// at `at`. Chance alone can be otherwise, so it never rules the pod out.
+    pub(in crate::attribution) fn unmet(&self, pod: usize, client: usize, at: RunOffset) -> f64 {
+        let missed = self.order.missed(&self.demand, client, pod, at);
+        (-(missed - A_TURN).max(0.0)).exp().max(CHANCE)
+    }
+
+    /// By `at` this client's routes had followed the change that slices showed at `change`.
+    pub(in crate::attribution) fn followed(
         &self,
-        pod: usize,
         client: usize,
+        change: RunOffset,
         at: RunOffset,
     ) -> bool {
-        let left = self.left.get(pod).and_then(|left| *left.get(client)?);
-        left.is_some_and(|left| left <= at)
+        self.order.followed(client, change, at)
+    }
+
+    /// At `at` this client's routes had not followed the change that slices showed at `change`.
+    pub(in crate::attribution) fn behind(
+        &self,
+        client: usize,
+        change: RunOffset,
+        at: RunOffset,
+    ) -> bool {
+        self.order.behind(client, change, at)
     }
 
     /// How likely it is that this client's routes led at `at` to a pod that slices showed as ready

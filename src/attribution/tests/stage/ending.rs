@@ -49,6 +49,20 @@ impl Stage {
         ending: Ending,
         others: &[(&str, bool, bool, bool)],
     ) {
+        let mut listed = others.to_vec();
+        listed.push((name, false, true, true));
+        self.slice(at + 50 * MILLI, &listed);
+        let last = self.die(name, at, ending);
+        self.slice(at + last + 350 * MILLI, others);
+    }
+
+    /// The same without a word of the slices; tells how long after the deletion the last process ends.
+    pub(in crate::attribution::tests) fn die(
+        &mut self,
+        name: &str,
+        at: i64,
+        ending: Ending,
+    ) -> i64 {
         let deletion = Some((at, ending.grace / SECOND));
         let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
         let going = self.pod(name, running, deletion, true);
@@ -58,9 +72,6 @@ impl Stage {
             Change::Modified,
             going.clone(),
         );
-        let mut listed = others.to_vec();
-        listed.push((name, false, true, true));
-        self.slice(at + 50 * MILLI, &listed);
         if let Some(reacts) = ending.reacts {
             self.log(name, "app", at + reacts, "received SIGTERM");
         }
@@ -101,13 +112,13 @@ impl Stage {
             );
         }
         let last = ending.app.0.max(if proxied { ending.proxy.0 } else { 0 });
-        self.slice(at + last + 350 * MILLI, others);
         self.object(
             at + last + 900 * MILLI,
             Resource::Pods,
             Change::Deleted,
             state,
         );
+        last
     }
 
     /// A pod's object is taken away by force at `at`, and what it ran lives on for two seconds; with
