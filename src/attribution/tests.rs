@@ -15,6 +15,7 @@ mod order;
 mod probed;
 mod proxy_timeouts;
 mod quotes;
+mod refusals;
 mod replies;
 mod signals;
 mod silence;

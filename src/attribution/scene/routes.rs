@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 pub(in crate::attribution) struct Routes {
     /// Sendings of connects that nobody answered, of clients without a sidecar, sorted.
     vanished: Vec<RunOffset>,
+    /// For each of them, the deletion of the pod that had ended last by then.
+    gone: Vec<Option<RunOffset>>,
     /// Refused connects by client; of clients without a sidecar only.
     refused: Vec<Refused>,
     order: Order,
@@ -121,6 +123,7 @@ impl Routes {
             }
         }
         routes.vanished.sort_unstable();
+        routes.gone = ended_last(&routes.vanished, pods);
         routes.relayed = taken.into_iter().map(Taken::relayed).collect();
         routes.mark_bursts();
         routes.order = Order::of(clients, endpoints, offsets, pods);
@@ -215,18 +218,39 @@ impl Routes {
         self.demand.between(client, from, to) / self.hosts
     }
 
-    /// A connect that was sent soon after `at` still led to an address that was gone.
+    /// A connect that was sent soon after `at` still led to an address that was gone: then the routes
+    /// led there at `at` as well. A pod whose deletion came later tells nothing of that time.
     pub(in crate::attribution) fn dead_after(&self, at: RunOffset) -> bool {
         let next = self.vanished.partition_point(|sent| *sent < at);
-        self.vanished
-            .get(next)
-            .is_some_and(|sent| sent.0 - at.0 <= SOON)
+        let soon = self.vanished[next..]
+            .iter()
+            .zip(&self.gone[next..])
+            .take_while(|(sent, _)| sent.0 - at.0 <= SOON);
+        soon.into_iter()
+            .any(|(_, deleted)| deleted.is_none_or(|deleted| deleted <= at))
     }
 
     /// A connect that was sent around `at` led to an address that was gone.
     pub(in crate::attribution) fn dead_around(&self, at: RunOffset) -> bool {
-        self.dead_after(RunOffset(at.0 - SOON))
+        let next = self.vanished.partition_point(|sent| sent.0 < at.0 - SOON);
+        self.vanished.get(next).is_some_and(|sent| *sent <= at)
     }
+}
+
+/// For each sending, the deletion of the pod that had ended last by then: routes leave pods in the
+/// order of the slices, so that one is the likeliest to be in them still.
+fn ended_last(sent: &[RunOffset], pods: &[Pod]) -> Vec<Option<RunOffset>> {
+    let mut ends: Vec<(RunOffset, RunOffset)> = pods
+        .iter()
+        .filter_map(|pod| Some((pod.app_end?.at.lo, pod.deleted?.lo)))
+        .collect();
+    ends.sort_unstable();
+    sent.iter()
+        .map(|sent| {
+            let by_then = ends.partition_point(|(end, _)| end <= sent);
+            by_then.checked_sub(1).map(|last| ends[last].1)
+        })
+        .collect()
 }
 
 /// How likely it is to see at most so many where `due` are expected (Poisson).

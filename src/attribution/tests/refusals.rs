@@ -1,0 +1,93 @@
+//! Who refuses: a pod that ended, for as long as its sandbox stays; a container that crashed; nobody,
+//! where nobody is left?
+
+use super::Cause;
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, both, stamp, transport};
+use crate::evidence::{Change, ErrorClass, RequestPhase, Resource};
+use serde_json::json;
+
+fn vanished(stage: &mut Stage, sent: i64) {
+    let timeout = transport(ErrorClass::Timeout);
+    stage.fail(sent, 5 * SECOND, timeout, RequestPhase::Connect);
+}
+
+#[test]
+fn a_pod_refuses_nobody_once_its_object_is_gone() {
+    for (after, cause) in [(800, Cause::EndpointPropagation), (950, Cause::Unexplained)] {
+        let mut stage = Stage::new().with_old_pods();
+        stage.end("old-1", AT, Ending::at_once(), STAYS);
+        stage.refused(AT + after * MILLI);
+        assert_eq!(stage.causes(), [cause], "{after}");
+    }
+}
+
+#[test]
+fn a_second_container_keeps_the_sandbox_of_an_app_that_ended() {
+    for (second, cause) in [
+        (true, Cause::EndpointPropagation),
+        (false, Cause::Unexplained),
+    ] {
+        let mut stage = Stage::new().with_old_pods();
+        let began = stamp(-60 * SECOND);
+        let going = ("old-1", false, true, true);
+        stage.slice(AT + 50 * MILLI, &[("old-2", true, true, false), going]);
+        let over = |at: i64| {
+            json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": began,
+                "finishedAt": stamp(at)}})
+        };
+        let mut state = stage.pod("old-1", over(AT + 20 * MILLI), Some((AT, 30)), false);
+        if second {
+            let containers = state["spec"]["containers"].as_array_mut();
+            containers.expect("a list").push(json!({"name": "shipper"}));
+            let statuses = state["status"]["containerStatuses"].as_array_mut();
+            let running = json!({"name": "shipper", "state": {"running": {"startedAt": began}}});
+            statuses.expect("a list").push(running);
+        }
+        stage.object(
+            AT + 300 * MILLI,
+            Resource::Pods,
+            Change::Modified,
+            state.clone(),
+        );
+        if second {
+            state["status"]["containerStatuses"][1]["state"] = over(AT + 5 * SECOND);
+            stage.object(
+                AT + 5_300 * MILLI,
+                Resource::Pods,
+                Change::Modified,
+                state.clone(),
+            );
+        }
+        stage.object(AT + 6 * SECOND, Resource::Pods, Change::Deleted, state);
+        stage.refused(AT + 3 * SECOND);
+        assert_eq!(stage.causes(), [cause], "second: {second}");
+    }
+}
+
+/// Nobody is ready from a moment after [`AT`] on; a pod that comes then is deleted soon.
+fn nobody_for_a_while() -> Stage {
+    let mut stage = Stage::new().with_old_pods();
+    stage.die("old-1", AT, Ending::at_once());
+    stage.die("old-2", AT + 10 * MILLI, Ending::at_once());
+    stage.slice(AT + 50 * MILLI, &both((false, false, true)));
+    stage.slice(AT + 400 * MILLI, &[]);
+    let running = json!({"running": {"startedAt": stamp(AT + SECOND)}});
+    let new = stage.pod("new-1", running, None, true);
+    stage.object(AT + SECOND, Resource::Pods, Change::Added, new);
+    stage.slice(AT + 2 * SECOND, &[("new-1", true, true, false)]);
+    stage.end("new-1", AT + 3 * SECOND, Ending::at_once(), &[]);
+    stage
+}
+
+#[test]
+fn an_address_that_is_gone_later_tells_nothing_of_earlier_routes() {
+    for (later, cause) in [
+        (3_500, Cause::NoReadyEndpoint),
+        (1_200, Cause::EndpointPropagation),
+    ] {
+        let mut stage = nobody_for_a_while();
+        stage.refused(AT + 700 * MILLI);
+        vanished(&mut stage, AT + later * MILLI);
+        assert_eq!(stage.causes()[0], cause, "{later}");
+    }
+}
