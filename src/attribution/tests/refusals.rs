@@ -91,3 +91,24 @@ fn an_address_that_is_gone_later_tells_nothing_of_earlier_routes() {
         assert_eq!(stage.causes()[0], cause, "{later}");
     }
 }
+
+#[test]
+fn routes_follow_a_change_that_comes_alone_at_once() {
+    for (before, after, cause) in [
+        (None, 100, Cause::ContainerCrashed),
+        (None, 400, Cause::NoReadyEndpoint),
+        (None, 900, Cause::NoReadyEndpoint),
+        (Some(500), 400, Cause::ContainerCrashed),
+    ] {
+        let mut stage = Stage::new().with_old_pods();
+        let alone = [("old-1", true, true, false)];
+        stage.slice(SECOND, &alone);
+        if let Some(before) = before {
+            stage.slice(AT - before * MILLI, &alone);
+        }
+        stage.crash("old-1", AT, 3, "Error");
+        stage.slice(AT + 150 * MILLI, &[("old-1", false, false, false)]);
+        stage.refused(AT + after * MILLI);
+        assert_eq!(stage.causes(), [cause], "{before:?} {after}");
+    }
+}
