@@ -227,13 +227,17 @@ impl PodLife {
     /// The last end of a container that did not start again after it, as far as was seen.
     pub fn ended(&self, container: &str) -> Option<&ContainerEnd> {
         let end = self.end_of(container)?;
-        let again = |start: &ContainerStart| {
-            let later = end
-                .finished
-                .is_some_and(|finished| start.started >= finished);
-            start.container == container && later && end.started != Some(start.started)
-        };
-        (!self.starts.iter().any(again)).then_some(end)
+        self.start_after(end).is_none().then_some(end)
+    }
+
+    /// The start that followed an end of a container.
+    pub fn start_after(&self, end: &ContainerEnd) -> Option<&ContainerStart> {
+        let finished = end.finished?;
+        self.starts.iter().find(|start| {
+            start.container == end.container
+                && start.started >= finished
+                && end.started != Some(start.started)
+        })
     }
 
     /// It is the target's, going by its controller.

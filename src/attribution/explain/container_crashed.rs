@@ -6,7 +6,7 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{Crash, Pod, SAME, nearness};
+use crate::attribution::scene::{Crash, Pod, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
@@ -63,8 +63,9 @@ fn fits(
                 hi: back.max(near.lo),
             };
             let hits = down.intersect(case.span()).is_some();
+            let weight = 2.0 * begun(case, crash);
             (
-                if hits { 2.0 } else { 0.0 },
+                if hits { weight } else { 0.0 },
                 hits && crash.at.hi <= case.end,
             )
         }
@@ -78,4 +79,16 @@ fn fits(
             (2.5 * hits, hits >= 1.0)
         }
     }
+}
+
+/// How surely the container was over, or told to stop, when the attempt ended.
+fn begun(case: &Case<'_>, crash: Crash) -> f64 {
+    let by_then = Interval {
+        lo: RunOffset(i64::MIN),
+        hi: RunOffset(case.end.0 + SAME),
+    };
+    if crash.told < crash.at.lo {
+        return 1.0;
+    }
+    overlap(crash.at, by_then)
 }

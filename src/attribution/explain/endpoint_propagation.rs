@@ -126,7 +126,7 @@ fn told_before(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
 }
 
 /// Refused by a pod without a proxy: from the closing of its listener until its sandbox is gone, which
-/// the removal of its object always follows (facts 1.1).
+/// the removal of its object follows (facts 1.1) unless that was taken away by force.
 fn refused(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
     let Some(stopped) = pod.stopped else {
         return 0.0;
@@ -135,7 +135,11 @@ fn refused(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> f64 {
     let until = over.or(pod.gone).map_or(RunOffset(i64::MAX), |at| {
         RunOffset(at.0.saturating_add(SANDBOX))
     });
-    let removed = pod.life.removed.map(|removed| removed.hi);
+    let removed = pod
+        .life
+        .removed
+        .filter(|_| pod.life.forced().is_none())
+        .map(|removed| removed.hi);
     let until = removed.map_or(until, |removed| until.min(removed));
     let window = Interval {
         lo: RunOffset(stopped.lo.0 - SAME / 4),

@@ -4,8 +4,8 @@
 //! languages and frameworks, never by one app's text.
 
 use crate::evidence::{
-    Clock, Constraint, ContainerSpec, FLOOR, Interval, LogLine, PodEvent, PodLife, STAMP_WIDTH,
-    Timeline, WATCH_LATENCY,
+    Clock, Constraint, ContainerLog, ContainerSpec, FLOOR, Interval, LogLine, PodEvent, PodLife,
+    STAMP_WIDTH, Timeline, WATCH_LATENCY,
 };
 use regex::RegexSet;
 use std::sync::LazyLock;
@@ -79,6 +79,8 @@ pub(in crate::attribution) struct AppLog {
     pub(in crate::attribution) last: Option<i64>,
     /// The same where that line tells that the app is done.
     pub(in crate::attribution) farewell: Option<i64>,
+    /// For each end of its container, by the stamp of that: the last line of what ended.
+    pub(in crate::attribution) last_words: Vec<(i64, i64)>,
     /// Another pod of its name wrote into the same log, before it or after it.
     shared: bool,
 }
@@ -127,6 +129,7 @@ impl AppLog {
                 found.read(index, line);
             }
         }
+        found.last_words = last_words(life, &app.name, log, until);
         if let (Some(_), Some((_, listens))) = (after, found.listening.first().copied()) {
             // Floored stamps may let in a last line of the predecessor.
             found.shutdown.retain(|(_, stamp)| *stamp >= listens);
@@ -175,6 +178,30 @@ fn begun(life: &PodLife, before: &PodLife, app: &ContainerSpec) -> Option<i64> {
         Some(started) => Some(ended.map_or(started, |ended| started.max(ended))),
         None => ended.map(|ended| ended + FLOOR),
     }
+}
+
+/// The last line before each end of a container: before its next start, where it was started again.
+fn last_words(
+    life: &PodLife,
+    app: &str,
+    log: &ContainerLog,
+    successor: Option<i64>,
+) -> Vec<(i64, i64)> {
+    let ends = life
+        .ends
+        .iter()
+        .filter(|end| end.container == app && !end.before_run);
+    let words = ends.filter_map(|end| {
+        let finished = end.finished?;
+        let until = life
+            .start_after(end)
+            .map_or(finished + STAMP_WIDTH, |start| start.started);
+        let until = successor.map_or(until, |successor| until.min(successor));
+        let stamps = log.lines.iter().filter_map(|line| line.stamp);
+        let last = stamps.filter(|stamp| *stamp < until).max()?;
+        Some((finished, last))
+    });
+    words.collect()
 }
 
 /// What a log's lines say about the node's clock: an app that answered was listening before; it

@@ -14,6 +14,8 @@ pub(in crate::attribution) struct Answers {
     pub(in crate::attribution) earliest_end: Option<RunOffset>,
     /// It was alive at least until this sending.
     pub(in crate::attribution) latest_sent: Option<RunOffset>,
+    /// It was alive at each of these sendings: the latest of each bucket, in no order.
+    pub(in crate::attribution) sent: Vec<RunOffset>,
     /// It accepted a connection after this sending.
     pub(in crate::attribution) latest_sent_new: Option<RunOffset>,
     /// By client: its earliest answer.
@@ -92,6 +94,7 @@ pub(super) fn answers(
         }
         let answers = found.entry(pod.clone()).or_default();
         answers.latest_sent = answers.latest_sent.max(counts.latest_sent);
+        answers.sent.extend(counts.latest_sent);
         let new = counts.connection == ConnectionKind::New;
         if new {
             answers.latest_sent_new = answers.latest_sent_new.max(counts.latest_sent);

@@ -215,8 +215,8 @@ impl Pod {
         }
     }
 
-    /// The signal follows the preStop hook, which the grace period bounds (facts 1.3). A hook that
-    /// failed did not sleep, and an app that was over before it could have ended was not left alone.
+    /// The signal follows the preStop hook, which the grace period bounds (facts 1.3); by force there
+    /// is none. A hook that failed did not sleep, and an app that was over before it could have ended was not left alone.
     fn signal(&self, deleted: Interval) -> Interval {
         let app = self.life.app();
         let own = |container: &Option<String>| {
@@ -228,7 +228,7 @@ impl Pod {
             .events
             .iter()
             .any(|event| event.reason == "FailedPreStopHook" && own(&event.container));
-        let slept = app.filter(|_| !failed);
+        let slept = app.filter(|_| !failed && self.life.forced().is_none());
         let hook = slept.map_or(0, |app| app.prestop_sleep).min(self.grace());
         let later = Interval {
             lo: RunOffset(deleted.lo.0.saturating_add(hook)),

@@ -2,7 +2,7 @@
 //! where nobody is left?
 
 use super::Cause;
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, both, stamp, transport};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, both, fine_stamp, stamp, transport};
 use crate::evidence::{Change, ErrorClass, RequestPhase, Resource};
 use serde_json::json;
 
@@ -110,5 +110,39 @@ fn routes_follow_a_change_that_comes_alone_at_once() {
         stage.slice(AT + 150 * MILLI, &[("old-1", false, false, false)]);
         stage.refused(AT + after * MILLI);
         assert_eq!(stage.causes(), [cause], "{before:?} {after}");
+    }
+}
+
+#[test]
+fn a_crash_is_no_earlier_than_the_last_sign_of_life() {
+    // `old-2` is deleted and ends at 300 ms; `old-1` crashes at 800 ms, of which the stamp tells the
+    // second only.
+    for (refused, line, answers, cause) in [
+        (320, None, None, Cause::EndpointPropagation),
+        (600, None, None, Cause::ContainerCrashed),
+        (600, Some(750), None, Cause::EndpointPropagation),
+        (600, None, Some(750), Cause::EndpointPropagation),
+        (950, Some(750), Some(700), Cause::ContainerCrashed),
+    ] {
+        let mut stage = Stage::new().with_old_pods();
+        let others = [("old-1", true, true, false)];
+        let ending = Ending {
+            reacts: Some(10 * MILLI),
+            ..Ending::at_once()
+        };
+        stage.end("old-2", AT + 280 * MILLI, ending, &others);
+        // The node's clock is known to a tenth of a second or two.
+        let lease = json!({"metadata": {"name": "node1", "namespace": "kube-node-lease"},
+            "spec": {"holderIdentity": "node1", "renewTime": fine_stamp(AT, 6)}});
+        stage.object(AT + MILLI, Resource::Leases, Change::Modified, lease);
+        stage.crash("old-1", AT + 800 * MILLI, 3, "Error");
+        if let Some(line) = line {
+            stage.log("old-1", "app", AT + line * MILLI, "GET / 200");
+        }
+        if let Some(until) = answers {
+            stage.answers("local", AT, AT + until * MILLI, 10, &["old-1"]);
+        }
+        stage.refused(AT + refused * MILLI);
+        assert_eq!(stage.causes(), [cause], "{refused} {line:?} {answers:?}");
     }
 }

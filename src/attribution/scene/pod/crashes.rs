@@ -32,16 +32,47 @@ impl Pod {
             {
                 at = at.intersect(finished).unwrap_or(at);
             }
+            let back = self.back(end, offsets);
+            if spec.role == Role::App {
+                at = self.after_last_sign(end, at, back, offsets);
+            }
             crashes.push(Crash {
                 at,
                 told: self.told_to_stop(end, at, offsets),
-                back: self.back(end, offsets),
+                back,
                 code: end.code,
                 proxy: spec.role != Role::App,
                 event: end.event,
             });
         }
         self.crashes = crashes;
+    }
+
+    /// It lived when it wrote its last line, and when it last answered before it served again.
+    fn after_last_sign(
+        &self,
+        end: &ContainerEnd,
+        at: Interval,
+        back: Option<Interval>,
+        offsets: &ClockOffsets,
+    ) -> Interval {
+        let words = self.log.last_words.iter();
+        let line = words
+            .filter(|(finished, _)| end.finished == Some(*finished))
+            .find_map(|(_, last)| self.place(offsets, *last, 0));
+        let again = back.map_or(at.hi, |back| back.lo.min(at.hi));
+        let answers = self.answers.sent.iter().copied();
+        let answer = answers.filter(|sent| *sent < again).max();
+        [line.map(|line| line.lo), answer]
+            .into_iter()
+            .flatten()
+            .fold(at, |at, lived| {
+                let after = Interval {
+                    lo: lived,
+                    hi: at.hi.max(lived),
+                };
+                at.intersect(after).unwrap_or(at)
+            })
     }
 
     /// The kubelet says so before it stops a container for its probe (facts 1.7).
@@ -85,11 +116,7 @@ impl Pod {
     /// When a container that ended served again.
     fn back(&self, end: &ContainerEnd, offsets: &ClockOffsets) -> Option<Interval> {
         let finished = end.finished?;
-        let start = self.life.starts.iter().find(|start| {
-            start.container == end.container
-                && start.started >= finished
-                && end.started != Some(start.started)
-        })?;
+        let start = self.life.start_after(end)?;
         let line = self
             .log
             .listening
