@@ -40,7 +40,6 @@ pub(super) fn explain(
     let Some(deleted) = pod.deleted else {
         return;
     };
-    let routed = still_routed(scene, case, index, pod);
     // Until its signal the app accepts, whatever the deletion.
     let signalled = pod.signalled.unwrap_or(deleted);
     let (weight, because, tight) = match (link.hop, link.kind) {
@@ -77,6 +76,7 @@ pub(super) fn explain(
     if weight <= 0.0 {
         return;
     }
+    let routed = still_routed(scene, case, index, pod);
     let mut proposal = Hypothesis::new(
         Cause::EndpointPropagation,
         Some(index),

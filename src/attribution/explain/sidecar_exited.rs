@@ -48,6 +48,9 @@ pub(super) fn explain(
         LinkKind::Cut if link.fast && link.reused == Some(true) => return,
         LinkKind::Cut => (nearness(proxy.at, end), Because::ProxyEnded),
     };
+    if fits <= 0.0 {
+        return;
+    }
     let weight = 2.0 * fits * alive * still_routed(scene, case, index, pod);
     if weight > 0.0 {
         let tight = alive >= 1.0 && (link.kind == LinkKind::Cut || proxy.at.hi <= end);
