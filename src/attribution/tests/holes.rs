@@ -189,33 +189,35 @@ fn a_pod_that_is_still_ending_when_the_record_does_has_not_shown_how_it_ends() {
 #[test]
 fn a_pod_that_the_kubelet_stops_while_its_watch_is_lost_counts_as_deleted() {
     for (reason, message, lost, known) in [
-        ("Killing", "Stopping container app", true, true),
-        ("Killing", "Stopping container app", false, false),
+        ("Killing", "Stopping container app", Some(SECOND), true),
+        ("Killing", "Stopping container app", None, false),
+        // Its watch was only being renewed as the record ended.
+        ("Killing", "Stopping container app", Some(60 * MILLI), false),
         (
             "Killing",
             "Container app failed liveness probe, will be restarted",
-            true,
+            Some(SECOND),
             false,
         ),
-        ("Unhealthy", "Readiness probe failed: ", true, false),
+        ("Unhealthy", "Readiness probe failed: ", Some(SECOND), false),
     ] {
         let mut stage = Stage::new().with_old_pods();
-        if lost {
+        if let Some(before) = lost {
             let gap = Blindness {
                 what: "pods".to_owned(),
-                from: Some(RunOffset(AT - SECOND)),
+                from: Some(RunOffset(AT - before)),
                 to: None,
                 reason: "silent".to_owned(),
                 uids: None,
             };
-            stage.at(AT - SECOND, EventKind::Blind(gap));
+            stage.at(AT - before, EventKind::Blind(gap));
         }
         let event = json!({"metadata": {"name": "e"}, "reason": reason, "message": message,
             "involvedObject": {"kind": "Pod", "name": "old-1", "uid": "old-1"}});
         stage.object(AT, Resource::Events, Change::Added, event);
         let found = stage.explain();
         let own = found.pods.iter().find(|pod| pod.pod == "old-1");
-        assert_eq!(own.is_some(), known, "{message}, {lost}");
+        assert_eq!(own.is_some(), known, "{message}, {lost:?}");
         if let Some(pod) = own {
             assert_eq!(pod.missing, [Missing::Pods, Missing::ExitCodes]);
         }
