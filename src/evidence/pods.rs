@@ -161,9 +161,6 @@ impl PodLife {
     pub fn all(timeline: &Timeline) -> Vec<Self> {
         let mut lives = Lives::default();
         let listed = listed_by(&timeline.events);
-        let end = timeline.events.iter().map(|event| event.at.hi).max();
-        // A watch that is being renewed as the run ends has missed nothing of it.
-        let lasts = |from: RunOffset| end.is_some_and(|end| end.0 - from.0 >= RENEWED);
         for event in &timeline.events {
             match &event.kind {
                 EventKind::Object {
@@ -173,7 +170,7 @@ impl PodLife {
                 } => lives.apply(event.seq, event.at.hi, *change, object, listed),
                 EventKind::Blind(gap) if gap.what == "pods" => match (gap.from, gap.to) {
                     (Some(from), Some(to)) => lives.relist(from, to, gap.uids.as_deref()),
-                    (Some(from), None) if lasts(from) => lives.lost(),
+                    (Some(_), None) if timeline.is_lost(gap) => lives.lost(),
                     _ => {}
                 },
                 _ => {}
@@ -291,9 +288,6 @@ struct Lives {
     by_uid: HashMap<String, PodLife>,
     last_gap: Option<RunOffset>,
 }
-
-/// A watch that its server has ended in good order is open again within this time.
-const RENEWED: i64 = 500_000_000;
 
 impl Lives {
     fn apply(

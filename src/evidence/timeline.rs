@@ -1,6 +1,6 @@
 //! What is the whole frozen record of a run, as attribution and verdict read it?
 
-use super::event::{Event, EventKind, RunPhase};
+use super::event::{Blindness, Event, EventKind, RunPhase};
 use super::request::FailedRequest;
 use super::stamp::RunOffset;
 use super::store::{LogLine, RunInfo};
@@ -28,7 +28,18 @@ pub struct ContainerLog {
     pub lines: Vec<LogLine>,
 }
 
+/// A watch that its server has ended in good order is open again within this time.
+const RENEWED: i64 = 500_000_000;
+
 impl Timeline {
+    /// A gap that never ended, in a record that goes on. A watch that was being renewed as the run
+    /// ended has missed nothing of it.
+    pub fn is_lost(&self, gap: &Blindness) -> bool {
+        let end = self.events.iter().map(|event| event.at.hi.0).max();
+        let lasts = |from: RunOffset| end.is_some_and(|end| end - from.0 >= RENEWED);
+        gap.to.is_none() && gap.from.is_none_or(lasts)
+    }
+
     /// The log of one container, where it was seen.
     pub fn log(&self, pod: &str, container: &str) -> Option<&ContainerLog> {
         self.logs

@@ -163,7 +163,7 @@ fn watch_missing(input: &Input<'_>, what: &str, missing: Missing) -> Option<Miss
         .events
         .iter()
         .any(|event| match &event.kind {
-            EventKind::Blind(blind) => blind.what == what && blind.to.is_none(),
+            EventKind::Blind(blind) => blind.what == what && input.timeline.is_lost(blind),
             _ => false,
         })
         .then_some(missing)
