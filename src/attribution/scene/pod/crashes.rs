@@ -99,13 +99,7 @@ impl Pod {
         let Some(deleted) = self.deleted else {
             return false;
         };
-        let restarted = self.life.starts.iter().any(|start| {
-            start.container == end.container
-                && end
-                    .finished
-                    .is_some_and(|finished| start.started >= finished)
-                && end.started != Some(start.started)
-        });
+        let restarted = self.life.start_after(end).is_some();
         let finished = end
             .finished
             .and_then(|stamp| self.place(offsets, stamp, STAMP_WIDTH));
