@@ -4,7 +4,7 @@ mod failures;
 mod requests;
 
 use super::gathered::Gathered;
-use crate::evidence::{ClientInfo, EventKind, Resource, Source, has_sidecar};
+use crate::evidence::{ClientInfo, EventKind, Resource, Source, has_sidecar, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -72,19 +72,10 @@ fn read_client(folder: &Path, name: &str, gathered: &mut Gathered) {
 /// A pod on its node's network has an address that it shares, and no sidecar takes its traffic.
 fn behind(addresses: &BTreeSet<String>, gathered: &Gathered) -> Option<String> {
     let address = addresses.first().filter(|_| addresses.len() == 1)?;
-    gathered.raw.iter().find_map(|raw| {
-        let EventKind::Object {
-            resource: Resource::Pods,
-            object,
-            ..
-        } = &raw.kind
-        else {
-            return None;
-        };
-        let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+    gathered.objects(Resource::Pods).find_map(|(_, _, object)| {
         let shared = object.pointer("/spec/hostNetwork").and_then(Value::as_bool);
-        let own = text("/status/podIP") == Some(address.as_str()) && shared != Some(true);
-        let pod = text("/metadata/name").filter(|_| own && has_sidecar(object));
+        let own = text(object, "/status/podIP") == Some(address.as_str()) && shared != Some(true);
+        let pod = text(object, "/metadata/name").filter(|_| own && has_sidecar(object));
         pod.map(str::to_owned)
     })
 }

@@ -90,14 +90,7 @@ fn missed_by_slices(gathered: &Gathered) -> Vec<i64> {
 
 /// The last delivery of a watch before an instant, and the first one after it.
 fn silence(gathered: &Gathered, resource: Resource, at: i64) -> (Option<i64>, Option<i64>) {
-    let seen = || {
-        gathered.raw.iter().filter_map(move |raw| match &raw.kind {
-            EventKind::Object {
-                resource: other, ..
-            } if *other == resource => Some(raw.hi),
-            _ => None,
-        })
-    };
+    let seen = || gathered.objects(resource).map(|(seen, ..)| seen);
     (
         seen().filter(|seen| *seen <= at).max(),
         seen().filter(|seen| *seen > at).min(),

@@ -1,8 +1,10 @@
 //! What was read from a capture so far, by the harness's wall clock, before it is a record?
 
 use crate::evidence::{
-    Blindness, Clock, Error, Event, EventKind, Interval, RunInfo, RunOffset, RunWriter, Source,
+    Blindness, Change, Clock, Error, Event, EventKind, Interval, Resource, RunInfo, RunOffset,
+    RunWriter, Source,
 };
+use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +56,18 @@ pub(super) struct Gathered {
 const MAX_FAULTS: usize = 100;
 
 impl Gathered {
+    /// What the watches of one resource delivered: when at the latest, as what, and the object.
+    pub(super) fn objects(&self, wanted: Resource) -> impl Iterator<Item = (i64, Change, &Value)> {
+        self.raw.iter().filter_map(move |raw| match &raw.kind {
+            EventKind::Object {
+                resource,
+                change,
+                object,
+            } if *resource == wanted => Some((raw.hi, *change, object)),
+            _ => None,
+        })
+    }
+
     pub(super) fn push(&mut self, at: i64, source: Source, kind: EventKind) {
         self.span(at, at, source, kind);
     }

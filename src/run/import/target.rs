@@ -9,7 +9,7 @@ mod asked;
 
 use super::ImportOptions;
 use super::gathered::Gathered;
-use crate::evidence::{Change, EventKind, Resource, controller};
+use crate::evidence::{Change, EventKind, Resource, controller, text};
 use asked::Asked;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -121,23 +121,9 @@ fn most_common(names: impl Iterator<Item = String>) -> Option<String> {
         .map(|(name, _)| name)
 }
 
-fn objects(gathered: &Gathered, wanted: Resource) -> impl Iterator<Item = (i64, Change, &Value)> {
-    gathered.raw.iter().filter_map(move |raw| match &raw.kind {
-        EventKind::Object {
-            resource,
-            change,
-            object,
-        } if *resource == wanted => Some((raw.hi, *change, object)),
-        _ => None,
-    })
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    object.pointer(pointer).and_then(Value::as_str)
-}
-
 fn replica_set_owners(gathered: &Gathered) -> HashMap<String, String> {
-    objects(gathered, Resource::ReplicaSets)
+    gathered
+        .objects(Resource::ReplicaSets)
         .filter_map(|(_, _, object)| {
             let name = text(object, "/metadata/name")?.to_owned();
             let (kind, owner) = controller(object)?;
@@ -165,7 +151,7 @@ fn workload_by_name(pod: &str, owners: &HashMap<String, String>) -> Option<Strin
 
 fn pods(gathered: &Gathered, owners: &HashMap<String, String>) -> HashMap<String, Pod> {
     let mut pods: HashMap<String, Pod> = HashMap::new();
-    for (_, change, object) in objects(gathered, Resource::Pods) {
+    for (_, change, object) in gathered.objects(Resource::Pods) {
         let Some(uid) = text(object, "/metadata/uid").or_else(|| text(object, "/metadata/name"))
         else {
             continue;
@@ -208,7 +194,8 @@ fn pods(gathered: &Gathered, owners: &HashMap<String, String>) -> HashMap<String
 }
 
 fn first_seen_before(gathered: &Gathered, uid: &str, at: i64) -> bool {
-    objects(gathered, Resource::Pods)
+    gathered
+        .objects(Resource::Pods)
         .any(|(seen, _, object)| seen < at && text(object, "/metadata/uid") == Some(uid))
 }
 
@@ -254,7 +241,7 @@ fn going_in_slices(
     meant: &BTreeSet<String>,
 ) -> Option<String> {
     let mut names = BTreeSet::new();
-    for (_, _, slice) in objects(gathered, Resource::EndpointSlices) {
+    for (_, _, slice) in gathered.objects(Resource::EndpointSlices) {
         for endpoint in slice
             .get("endpoints")
             .and_then(Value::as_array)
@@ -290,7 +277,7 @@ fn changed(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<Stri
     ];
     for (resource, kind) in KINDS {
         let mut specs: HashMap<&str, &Value> = HashMap::new();
-        for (_, _, object) in objects(gathered, resource) {
+        for (_, _, object) in gathered.objects(resource) {
             let (Some(name), Some(spec)) = (text(object, "/metadata/name"), object.get("spec"))
             else {
                 continue;
@@ -304,7 +291,7 @@ fn changed(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<Stri
         }
     }
     let mut first = None;
-    for (at, change, object) in objects(gathered, Resource::ReplicaSets) {
+    for (at, change, object) in gathered.objects(Resource::ReplicaSets) {
         let name = text(object, "/metadata/name")?;
         if change == Change::Added && *first.get_or_insert(at) < at {
             return owners.get(name).cloned();
@@ -349,7 +336,7 @@ fn listed(
     pods: &HashMap<String, Pod>,
 ) -> BTreeSet<Listed> {
     let mut listed = BTreeSet::new();
-    for (_, _, slice) in objects(gathered, Resource::EndpointSlices) {
+    for (_, _, slice) in gathered.objects(Resource::EndpointSlices) {
         let Some(service) = slice
             .pointer("/metadata/labels")
             .and_then(|labels| labels.get("kubernetes.io/service-name"))

@@ -1,32 +1,19 @@
 //! What did each source of a capture show of the pods, and when first?
 
 use super::super::gathered::Gathered;
-use crate::evidence::{Change, EventKind, Resource, stops_for_good};
+use crate::evidence::{Change, EventKind, Resource, list, stops_for_good, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+fn owned(object: &Value, pointer: &str) -> Option<String> {
+    text(object, pointer).map(str::to_owned)
+}
+
 /// Objects of one resource in the order of their arrival.
 fn objects(gathered: &Gathered, wanted: Resource) -> Vec<(i64, Change, &Value)> {
-    let all = gathered.raw.iter().filter_map(|raw| match &raw.kind {
-        EventKind::Object {
-            resource,
-            change,
-            object,
-        } if *resource == wanted => Some((raw.hi, *change, object)),
-        _ => None,
-    });
-    let mut all: Vec<_> = all.collect();
+    let mut all: Vec<_> = gathered.objects(wanted).collect();
     all.sort_by_key(|(at, ..)| *at);
     all
-}
-
-fn text(object: &Value, pointer: &str) -> Option<String> {
-    object.pointer(pointer)?.as_str().map(str::to_owned)
-}
-
-fn list<'o>(object: &'o Value, pointer: &str) -> impl Iterator<Item = &'o Value> {
-    let all = object.pointer(pointer).and_then(Value::as_array);
-    all.into_iter().flatten()
 }
 
 /// What the watch of pods showed, by uid.
@@ -45,17 +32,17 @@ impl Pods {
     pub(super) fn shown(gathered: &Gathered) -> Self {
         let mut shown = Self::default();
         for (at, change, pod) in objects(gathered, Resource::Pods) {
-            let Some(uid) = text(pod, "/metadata/uid") else {
+            let Some(uid) = owned(pod, "/metadata/uid") else {
                 continue;
             };
-            let going = text(pod, "/metadata/deletionTimestamp").is_some();
+            let going = owned(pod, "/metadata/deletionTimestamp").is_some();
             if going || change == Change::Deleted {
                 shown.deletions.entry(uid.clone()).or_insert(at);
             }
             if ended(pod) {
                 shown.ends.insert(uid.clone(), at);
             }
-            shown.names.extend(text(pod, "/metadata/name"));
+            shown.names.extend(owned(pod, "/metadata/name"));
             shown.ready.entry(uid).or_default().push((at, ready(pod)));
         }
         shown
@@ -74,7 +61,7 @@ impl Pods {
 }
 
 fn ended(pod: &Value) -> bool {
-    let phase = text(pod, "/status/phase");
+    let phase = owned(pod, "/status/phase");
     let over = phase.is_some_and(|phase| phase == "Succeeded" || phase == "Failed");
     let terminated = |status: &Value| status.pointer("/state/terminated").is_some();
     over || list(pod, "/status/containerStatuses").any(terminated)
@@ -106,7 +93,7 @@ impl Slices {
         let mut shown = Self::default();
         let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (at, change, object) in objects(gathered, Resource::EndpointSlices) {
-            let slice = text(object, "/metadata/name").unwrap_or_default();
+            let slice = owned(object, "/metadata/name").unwrap_or_default();
             if change == Change::Deleted {
                 // Its endpoints may have moved to another one: that ends nobody.
                 for uid in before.remove(&slice).unwrap_or_default() {
@@ -116,7 +103,7 @@ impl Slices {
             }
             let mut now = BTreeSet::new();
             for endpoint in list(object, "/endpoints") {
-                if let Some(uid) = text(endpoint, "/targetRef/uid") {
+                if let Some(uid) = owned(endpoint, "/targetRef/uid") {
                     shown.endpoint(&slice, &uid, at, endpoint);
                     now.insert(uid);
                 }
@@ -190,9 +177,9 @@ fn told_of(gathered: &Gathered, is: impl Fn(&str, &str) -> bool) -> Vec<(String,
     let begun = events.first().map_or(i64::MAX, |(at, ..)| *at);
     let told = events.into_iter().filter_map(|(at, change, event)| {
         let of_event = |pointer| text(event, pointer).unwrap_or_default();
-        let such = is(&of_event("/reason"), &of_event("/message"));
+        let such = is(of_event("/reason"), of_event("/message"));
         let new = change != Change::Deleted && at > begun.saturating_add(FIRST_LIST);
-        let uid = text(event, "/involvedObject/uid")?;
+        let uid = owned(event, "/involvedObject/uid")?;
         (such && new).then_some((uid, at))
     });
     told.collect()

@@ -1,6 +1,6 @@
 //! Which pods and Services did the clients of a capture ask, as far as it tells?
 
-use super::{objects, text};
+use super::text;
 use crate::evidence::{EventKind, Resource};
 use crate::run::import::gathered::Gathered;
 use serde_json::Value;
@@ -71,17 +71,19 @@ fn named(host: &str) -> Option<(Option<String>, String)> {
 
 /// The Service that has this address.
 fn with_address(gathered: &Gathered, address: &str) -> Option<(Option<String>, String)> {
-    objects(gathered, Resource::Services).find_map(|(_, _, service)| {
-        let all = service
-            .pointer("/spec/clusterIPs")
-            .and_then(Value::as_array);
-        let mut all = all.into_iter().flatten().filter_map(Value::as_str);
-        let own = text(service, "/spec/clusterIP") == Some(address);
-        let name =
-            text(service, "/metadata/name").filter(|_| own || all.any(|it| it == address))?;
-        let namespace = text(service, "/metadata/namespace").map(str::to_owned);
-        Some((namespace, name.to_owned()))
-    })
+    gathered
+        .objects(Resource::Services)
+        .find_map(|(_, _, service)| {
+            let all = service
+                .pointer("/spec/clusterIPs")
+                .and_then(Value::as_array);
+            let mut all = all.into_iter().flatten().filter_map(Value::as_str);
+            let own = text(service, "/spec/clusterIP") == Some(address);
+            let name =
+                text(service, "/metadata/name").filter(|_| own || all.any(|it| it == address))?;
+            let namespace = text(service, "/metadata/namespace").map(str::to_owned);
+            Some((namespace, name.to_owned()))
+        })
 }
 
 #[cfg(test)]
