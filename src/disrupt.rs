@@ -16,6 +16,8 @@ mod production;
 mod restore;
 mod rollout;
 mod stepping;
+#[cfg(test)]
+mod testing;
 pub mod undo;
 
 pub use change::{Change, Field, ObjectRef, Purpose};

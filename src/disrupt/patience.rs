@@ -68,25 +68,10 @@ pub(super) fn replicas_of(target: &ResolvedTarget) -> u32 {
 mod tests {
     use super::*;
     use crate::cluster::mock::MemoryApi;
-    use crate::scenario::read_str;
+    use crate::disrupt::testing;
     use serde_json::{Value, json};
-    use std::path::Path;
 
     const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/demo";
-
-    fn plan(steps: Value) -> Plan {
-        let scenario = json!({
-            "apiVersion": "lastwatch.dev/v1alpha1",
-            "kind": "Scenario",
-            "metadata": {"name": "x"},
-            "spec": {
-                "target": {"workload": "deployment/demo", "url": "http://demo"},
-                "load": {"rate": "10/s", "requests": [{"name": "all", "path": "/"}]},
-                "steps": steps
-            }
-        });
-        read_str("x.yaml", &scenario.to_string(), Path::new(""), &|_| None).unwrap()
-    }
 
     /// A Deployment of 100 whose pods take up to 35 s to be available and 60 s to end.
     async fn timeouts(settings: Value, steps: Value) -> Vec<u64> {
@@ -108,7 +93,7 @@ mod tests {
             demo["spec"][key] = value.clone();
         }
         api.put(DEPLOYMENT, demo);
-        let plan = plan(steps);
+        let plan = testing::plan(&json!({"url": "http://demo"}), &steps);
         let target = ResolvedTarget::resolve(&api.cluster(), &plan.target).await;
         let plan = with_timeouts(plan, &target.unwrap());
         let steps = plan.steps.iter();

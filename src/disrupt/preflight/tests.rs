@@ -2,25 +2,15 @@
 
 use super::*;
 use crate::cluster::mock::MemoryApi;
-use crate::scenario::{Plan, read_str};
+use crate::disrupt::testing;
+use crate::scenario::Plan;
 use serde_json::{Value, json};
-use std::path::Path;
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/demo";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/lastwatch-deployment-demo";
 
 fn plan(steps: Value) -> Plan {
-    let scenario = json!({
-        "apiVersion": "lastwatch.dev/v1alpha1",
-        "kind": "Scenario",
-        "metadata": {"name": "x"},
-        "spec": {
-            "target": {"workload": "deployment/demo", "service": "demo"},
-            "load": {"rate": "10/s", "requests": [{"name": "all", "path": "/"}]},
-            "steps": steps
-        }
-    });
-    read_str("x.yaml", &scenario.to_string(), Path::new(""), &|_| None).unwrap()
+    testing::plan(&json!({"service": "demo"}), &steps)
 }
 
 /// A server that denies what `denied` names as `verb resource`.
@@ -205,22 +195,26 @@ async fn pods_that_still_end_are_waited_for_and_told() {
     );
 }
 
+/// Why a restart is refused, and after how long.
+async fn refused_restart(api: &MemoryApi) -> (PreflightError, std::time::Duration) {
+    let plan = plan(json!([{"rollingRestart": {}}]));
+    let began = tokio::time::Instant::now();
+    let refused = preflight(&api.cluster(), &plan, "mine", false, |_| {}).await;
+    (refused.unwrap_err(), began.elapsed())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_does_not_end_stands_in_the_way_when_its_grace_is_over() {
     let api = shop(&[]);
     leave_a_pod(&api);
-    let plan = plan(json!([{"rollingRestart": {}}]));
-    let began = tokio::time::Instant::now();
-    let error = preflight(&api.cluster(), &plan, "mine", false, |_| {})
-        .await
-        .unwrap_err();
+    let (error, waited) = refused_restart(&api).await;
     let text = error.to_string();
     assert!(
         text.contains("pods of an earlier rollout are still terminating: demo-old"),
         "{text}"
     );
     assert!(!error.is_usage());
-    let waited = began.elapsed().as_secs();
+    let waited = waited.as_secs();
     assert!((45..=52).contains(&waited), "20 s and the slack: {waited}");
 }
 
@@ -231,15 +225,11 @@ async fn a_rollout_under_way_is_not_waited_for() {
     api.change(DEPLOYMENT, |demo| {
         demo["status"]["updatedReplicas"] = json!(1)
     });
-    let plan = plan(json!([{"rollingRestart": {}}]));
-    let began = tokio::time::Instant::now();
-    let error = preflight(&api.cluster(), &plan, "mine", false, |_| {})
-        .await
-        .unwrap_err();
+    let (error, waited) = refused_restart(&api).await;
     let text = error.to_string();
     assert!(
         text.contains("1 of 2 pods are of the newest template"),
         "{text}"
     );
-    assert!(began.elapsed().is_zero(), "at once");
+    assert!(waited.is_zero(), "at once");
 }
