@@ -36,7 +36,8 @@ pub(crate) use object::{controller, has_sidecar, is_proxy, list, text};
 pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{
-    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, Role, replica_set_owners,
+    ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, RestartPolicy, Role,
+    replica_set_owners,
 };
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,

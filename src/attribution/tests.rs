@@ -10,6 +10,7 @@ mod loose;
 mod masking;
 mod meshed;
 mod names;
+mod never_ended;
 mod new_pods;
 mod order;
 mod probed;

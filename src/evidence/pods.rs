@@ -54,6 +54,29 @@ impl ContainerSpec {
     }
 }
 
+/// Are its containers started again after an end?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// Whatever their code; what the API fills in.
+    #[default]
+    Always,
+    /// After a code other than 0.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+impl RestartPolicy {
+    /// A container that ended with this code stays ended.
+    pub fn leaves(self, code: i32) -> bool {
+        match self {
+            Self::Always => false,
+            Self::OnFailure => code == 0,
+            Self::Never => true,
+        }
+    }
+}
+
 /// One end of one container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContainerEnd {
@@ -120,6 +143,8 @@ pub struct PodLife {
     pub template_hash: Option<String>,
     /// Its containers.
     pub containers: Vec<ContainerSpec>,
+    /// Whether they are started again.
+    pub restart_policy: RestartPolicy,
     /// For how long its sidecar is told to stay.
     pub drain: DrainSettings,
     /// `terminationGracePeriodSeconds` of its spec, nanoseconds.

@@ -4,7 +4,7 @@ use super::sidecar::Lead;
 use super::{line, shows};
 use crate::attribution::scene::{How, Pod, Reaction, Scene};
 use crate::attribution::{Evidence, SidecarKind};
-use crate::evidence::{Role, RunOffset};
+use crate::evidence::{ContainerEnd, Role, RunOffset};
 
 /// A sidecar that leads by more than this has left its app alone.
 const LEAD: f64 = 0.5;
@@ -90,6 +90,7 @@ fn deaf(pod: &Pod) -> bool {
     pod.app_end.is_some_and(|end| end.how == How::Killed) && pod.reaction == Reaction::Silent
 }
 
+/// An app that the kubelet starts again is not over, however long its back-off is.
 fn never_ended(pod: &Pod, ended: RunOffset) -> bool {
     if pod.deleted.is_some() || pod.sidecar != Some(SidecarKind::Classic) {
         return false;
@@ -100,15 +101,18 @@ fn never_ended(pod: &Pod, ended: RunOffset) -> bool {
             .iter()
             .filter(move |spec| spec.role == role)
     };
-    let last_end = |name: &str| pod.life.ended(name).map(|end| end.seen);
-    let app_ends: Option<Vec<RunOffset>> = of_role(Role::App)
-        .map(|spec| last_end(&spec.name))
-        .collect();
+    let last_end = |name: &str| pod.life.ended(name);
+    let over = |name: &str| {
+        let stays = |end: &&ContainerEnd| pod.life.restart_policy.leaves(end.code);
+        last_end(name).filter(stays).map(|end| end.seen)
+    };
+    let app_ends: Option<Vec<RunOffset>> =
+        of_role(Role::App).map(|spec| over(&spec.name)).collect();
     let Some(app_ended) = app_ends.and_then(|ends| ends.into_iter().max()) else {
         return false;
     };
     let proxy_ended = of_role(Role::ClassicSidecar)
-        .filter_map(|spec| last_end(&spec.name))
+        .filter_map(|spec| last_end(&spec.name).map(|end| end.seen))
         .max();
     match proxy_ended {
         Some(proxy) => proxy.0 - app_ended.0 >= NEVER,

@@ -1,6 +1,6 @@
 //! How do the states that a watch delivered become one life per pod?
 
-use super::{ContainerEnd, ContainerStart, Deletion, FLOOR, PodLife};
+use super::{ContainerEnd, ContainerStart, Deletion, FLOOR, PodLife, RestartPolicy};
 use crate::evidence::drain;
 use crate::evidence::event::{Change, EventKind, Resource};
 use crate::evidence::listed::listed_by;
@@ -124,6 +124,11 @@ fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife 
         labels: labels(object),
         template_hash: text(object, "/metadata/labels/pod-template-hash").map(str::to_owned),
         containers,
+        restart_policy: match text(object, "/spec/restartPolicy") {
+            Some("Never") => RestartPolicy::Never,
+            Some("OnFailure") => RestartPolicy::OnFailure,
+            _ => RestartPolicy::Always,
+        },
         spec_grace: object
             .pointer("/spec/terminationGracePeriodSeconds")
             .and_then(Value::as_i64)
