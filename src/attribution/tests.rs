@@ -7,6 +7,7 @@ mod ends;
 mod holes;
 mod lines;
 mod loose;
+mod margins;
 mod masking;
 mod meshed;
 mod names;

@@ -7,7 +7,8 @@ use crate::evidence::RunOffset;
 ///
 /// The last moment to be sent something is the withdrawal of its endpoint as the slices showed it,
 /// or a later request that it really got. It accepts at least until its app reacts to SIGTERM or
-/// ends, whichever is first, unless a later answer on a new connection or a probe shows more.
+/// ends, whichever is first, unless a later answer on a new connection or a probe shows more; behind
+/// a sidecar no longer than that lives, which takes the connections (facts 9.4).
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod) -> Option<i64> {
     pod.deleted?;
     pod.routed?;
@@ -16,9 +17,15 @@ pub(super) fn of(scene: &Scene<'_>, pod: &Pod) -> Option<i64> {
     let reacted = pod
         .reacted_at(&scene.offsets)
         .map_or(end, |at| at.lo.min(end));
+    let taken = match pod.sidecar.and(pod.proxy_end) {
+        // It is gone, and nobody saw when.
+        Some(end) if end.event.is_none() => return None,
+        Some(end) => reacted.min(end.at.lo),
+        None => reacted,
+    };
     let answered = pod.answers.latest_sent_new;
     let accepted = [answered, pod.answers.probed.accepted];
-    let stopped = accepted.into_iter().flatten().fold(reacted, RunOffset::max);
+    let stopped = accepted.into_iter().flatten().fold(taken, RunOffset::max);
     let last = answered.map_or(withdrawn, |answered| answered.max(withdrawn));
     Some((stopped.0 - last.0).div_euclid(1_000_000))
 }
