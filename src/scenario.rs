@@ -22,6 +22,8 @@ pub use plan::{
     ObservePlan, Plan, Repeat, RequestClass, Stage, Step, Target, Workload, WorkloadKind,
 };
 
+pub use resolve::Misnamed;
+
 use fault::Ledger;
 use read::{Read, Spot};
 use std::path::Path;

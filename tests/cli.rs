@@ -1,5 +1,8 @@
 //! What a user types, and what comes back: exit codes, streams, hints.
 
+#[path = "lab/archive.rs"]
+mod archive;
+
 use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
@@ -112,6 +115,55 @@ fn an_import_can_be_told_its_target_and_the_gates_that_judge_it() {
     let gates = report["gates"].as_array().expect("gates");
     let gate = gates.iter().find(|gate| gate["name"] == "maxFailed");
     assert_eq!(gate.expect("it is there")["limit"], 1.0, "{gates:?}");
+}
+
+#[test]
+fn an_import_refuses_a_target_that_the_capture_lacks_and_names_those_it_has() {
+    let temp = archive::unpack(Path::new("tests/testdata/recordings/nopre.tar.gz"));
+    let path = |name: &str| temp.path().join(name).to_string_lossy().into_owned();
+    let (capture, out) = (path("nopre"), path("run"));
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["--workload", "nonsense/demo"],
+            "has the unknown kind `nonsense`",
+        ),
+        (
+            &["--workload", "deployment/"],
+            "has no name of an object after the `/`",
+        ),
+        (
+            &["--workload", "deployment/Demo"],
+            "in lower case, for instance `demo`",
+        ),
+        (
+            &["--workload", "deployment/nope"],
+            "hint: it has `deployment/demo`, `deployment/peer`",
+        ),
+        (
+            &["--service", "nope"],
+            "hint: it has `demo`, `kubernetes`, `peer`",
+        ),
+    ];
+    for (target, hint) in cases {
+        let (code, _, err) = run(&[&["import", &capture, "--out", &out], *target].concat());
+        assert_eq!(code, 64, "{target:?}: {err}");
+        assert!(err.contains(hint), "{target:?} says: {err}");
+        assert!(!Path::new(&out).exists(), "{target:?}");
+    }
+    let told = [
+        "import",
+        &capture,
+        "--out",
+        &out,
+        "--workload",
+        "deploy/demo",
+    ];
+    let (code, _, err) = run(&told);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        err.contains("(workload deployment/demo, service demo)"),
+        "{err}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Exit, Printer};
 use crate::run::{ImportError, ImportOptions, import};
-use crate::scenario;
+use crate::scenario::{self, Misnamed, Workload};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -25,17 +25,38 @@ pub(super) struct ImportArgs {
     scenario: Option<PathBuf>,
 }
 
+/// `--workload` names none.
+#[derive(Debug, thiserror::Error)]
+#[error("`--workload {written}` {problem}\nhint: {hint}")]
+struct NoWorkload {
+    written: String,
+    problem: String,
+    hint: String,
+}
+
+/// The workload as a record names it: `deployment/demo` of `deploy/demo`.
+fn workload(written: &str) -> Result<String, NoWorkload> {
+    let parsed: Result<Workload, Misnamed> = written.parse();
+    match parsed {
+        Ok(workload) => Ok(workload.to_string()),
+        Err(Misnamed { problem, hint }) => Err(NoWorkload {
+            written: written.to_owned(),
+            problem,
+            hint: hint.unwrap_or_else(|| "write it as `deployment/demo`".to_owned()),
+        }),
+    }
+}
+
 /// Imports, and ends with 0 when the capture could be read.
 pub(super) fn run(args: ImportArgs, printer: Printer) -> Exit {
-    if let Some(workload) = &args.workload
-        && !workload
-            .split_once('/')
-            .is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
-    {
-        printer.say(&format!("error: `--workload {workload}` has no kind"));
-        printer.say("\nhint: write it as `deployment/demo`");
-        return Exit::Usage;
-    }
+    let workload = args.workload.as_deref().map(workload).transpose();
+    let workload = match workload {
+        Ok(workload) => workload,
+        Err(error) => {
+            printer.error(&error);
+            return Exit::Usage;
+        }
+    };
     let plan = match &args.scenario {
         None => serde_json::Value::Null,
         Some(path) => match scenario::read(path, &|name| std::env::var(name).ok()) {
@@ -47,7 +68,7 @@ pub(super) fn run(args: ImportArgs, printer: Printer) -> Exit {
         },
     };
     let options = ImportOptions {
-        workload: args.workload,
+        workload,
         service: args.service,
         plan,
         argv: std::env::args().collect(),

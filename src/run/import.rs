@@ -18,6 +18,7 @@ pub use gathered::Fault;
 use crate::evidence::{Origin, RunInfo, RunWriter, SCHEMA_VERSION};
 use gathered::Gathered;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,11 @@ pub struct Imported {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder cannot be read.
-    #[error("failed to read the capture `{}`", path.display())]
+    #[error(
+        "failed to read the capture `{}`\n\
+         hint: name the folder that `scripts/capture --out` wrote, or one laid out alike (docs/capture.md)",
+        path.display()
+    )]
     Read {
         /// The folder or file.
         path: PathBuf,
@@ -63,14 +68,38 @@ pub enum Error {
         source: io::Error,
     },
     /// The folder holds nothing of a capture.
-    #[error("`{}` holds no watch, no log and no client of a capture", .0.display())]
+    #[error(
+        "`{}` holds no watch, no log and no client of a capture\n\
+         hint: they are looked for as `pods.watch.jsonl`, `logs/POD/CONTAINER.log` and \
+         `client/NAME/requests.tsv` in it (docs/capture.md)",
+        .0.display()
+    )]
     Empty(PathBuf),
     /// The output is there already.
-    #[error("`{}` exists and is not empty", .0.display())]
+    #[error("`{}` exists and is not empty\nhint: name a new folder with `--out`", .0.display())]
     Exists(PathBuf),
+    /// What overrules the detection is not in the capture.
+    #[error("the capture has no {what} `{name}`\nhint: it has {}", list(.present))]
+    Absent {
+        /// `workload` or `Service`.
+        what: &'static str,
+        /// As it was typed.
+        name: String,
+        /// Those that it has.
+        present: BTreeSet<String>,
+    },
     /// The run could not be written.
     #[error("failed to write the imported run")]
     Write(#[from] crate::evidence::Error),
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    let quoted = names.iter().map(|name| format!("`{name}`"));
+    let quoted: Vec<String> = quoted.collect();
+    if quoted.is_empty() {
+        return "none".to_owned();
+    }
+    quoted.join(", ")
 }
 
 /// Reads the capture and writes the run directory `out`.
@@ -91,6 +120,7 @@ pub fn import(capture: &Path, out: &Path, options: &ImportOptions) -> Result<Imp
         return Err(Error::Empty(capture.to_owned()));
     }
     contradiction::find(&mut gathered);
+    target::check(&gathered, options)?;
     let target = target::detect(&gathered, options);
     logs::note_missing(&target, &mut gathered);
     let info = RunInfo {

@@ -10,6 +10,8 @@ mod settings;
 mod steps;
 mod target;
 
+pub use target::Misnamed;
+
 use super::fault::{Fault, Ledger};
 use super::plan::Plan;
 use super::read::At;
@@ -81,6 +83,13 @@ fn is_object_name(text: &str) -> bool {
         && text.chars().all(|c| edge(c) || c == '-' || c == '.')
         && text.starts_with(edge)
         && text.ends_with(edge)
+}
+
+/// What to write instead of a text that names no object, where only its case is wrong.
+fn object_name_hint(text: &str) -> Option<String> {
+    let lower = text.to_lowercase();
+    is_object_name(&lower)
+        .then(|| format!("names of objects are in lower case, for instance `{lower}`"))
 }
 
 /// A number that must be at least 1 and fit its type.

@@ -6,10 +6,13 @@
 //! shared namespace other workloads have rollouts of their own.
 
 mod asked;
+mod named;
 
 use super::ImportOptions;
 use super::gathered::Gathered;
 use crate::evidence::{Change, EventKind, Resource, controller, text};
+pub(super) use named::check;
+
 use asked::Asked;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +26,17 @@ pub(super) struct Target {
     /// The containers of its pods that log: apps and sidecars, not those that only initialise.
     pub(super) containers: BTreeSet<(String, String)>,
 }
+
+/// The kinds of workloads, as a record names them.
+const KINDS: [(Resource, &str); 4] = [
+    (Resource::Deployments, "deployment"),
+    (Resource::StatefulSets, "statefulset"),
+    (Resource::DaemonSets, "daemonset"),
+    (Resource::Jobs, "job"),
+];
+
+/// The label of a slice that names its Service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// What the capture tells of one pod.
 #[derive(Debug, Default)]
@@ -269,12 +283,6 @@ fn going_in_slices(
 
 /// The workload whose template, size or ReplicaSets changed during the capture.
 fn changed(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<String> {
-    const KINDS: [(Resource, &str); 4] = [
-        (Resource::Deployments, "deployment"),
-        (Resource::StatefulSets, "statefulset"),
-        (Resource::DaemonSets, "daemonset"),
-        (Resource::Jobs, "job"),
-    ];
     for (resource, kind) in KINDS {
         let mut specs: HashMap<&str, &Value> = HashMap::new();
         for (_, _, object) in gathered.objects(resource) {
@@ -339,7 +347,7 @@ fn listed(
     for (_, _, slice) in gathered.objects(Resource::EndpointSlices) {
         let Some(service) = slice
             .pointer("/metadata/labels")
-            .and_then(|labels| labels.get("kubernetes.io/service-name"))
+            .and_then(|labels| labels.get(SERVICE_LABEL))
             .and_then(Value::as_str)
         else {
             continue;

@@ -1,10 +1,11 @@
 //! Which workload and which address does the scenario name?
 
-use super::{fault_at, is_object_name};
+use super::{fault_at, is_object_name, object_name_hint};
 use crate::scenario::fault::{Ledger, hint_known};
 use crate::scenario::plan::{Target, Workload, WorkloadKind};
 use crate::scenario::read::At;
 use crate::scenario::schema::{self, Text};
+use std::str::FromStr;
 
 /// Resolves the target.
 pub(super) fn target(at: At<schema::Target>, ledger: &mut Ledger) -> Option<Target> {
@@ -23,7 +24,11 @@ pub(super) fn target(at: At<schema::Target>, ledger: &mut Ledger) -> Option<Targ
         if is_object_name(&text.value.0) {
             return Some(text.value.0);
         }
-        ledger.add(text.fault("is no name of an object"));
+        let problem = "is no name of an object";
+        ledger.add(match object_name_hint(&text.value.0) {
+            Some(hint) => text.fault_with(problem, hint),
+            None => text.fault(problem),
+        });
         None
     };
     let namespace = named(written.namespace, ledger);
@@ -54,31 +59,54 @@ const KINDS: &[(&str, WorkloadKind)] = &[
     ("jobs", WorkloadKind::Job),
 ];
 
-/// Reads `deployment/demo`.
 fn workload(at: &At<Text>, ledger: &mut Ledger) -> Option<Workload> {
-    let Some((kind, name)) = at.value.0.split_once('/') else {
-        ledger.add(at.fault("has no kind"));
-        return None;
-    };
-    let known = KINDS
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(kind));
-    let Some((_, kind)) = known else {
-        let names = ["deployment", "statefulset", "daemonset", "job"];
-        ledger.add(at.fault_with(
-            format!("has the unknown kind `{kind}`"),
-            hint_known(kind, &names),
-        ));
-        return None;
-    };
-    if !is_object_name(name) {
-        ledger.add(at.fault("has no name of an object after the `/`"));
-        return None;
+    match at.value.0.parse() {
+        Ok(workload) => Some(workload),
+        Err(Misnamed { problem, hint }) => {
+            ledger.add(match hint {
+                Some(hint) => at.fault_with(problem, hint),
+                None => at.fault(problem),
+            });
+            None
+        }
     }
-    Some(Workload {
-        kind: *kind,
-        name: name.to_owned(),
-    })
+}
+
+/// Why a text names no workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misnamed {
+    /// What is wrong, as a lowercase fragment that follows the text.
+    pub problem: String,
+    /// How it would be right, where that depends on what was written.
+    pub hint: Option<String>,
+}
+
+impl FromStr for Workload {
+    type Err = Misnamed;
+
+    /// Reads `deployment/demo`, or a kind's short name, as kubectl does.
+    fn from_str(text: &str) -> Result<Self, Misnamed> {
+        let misnamed = |problem: String, hint: Option<String>| Err(Misnamed { problem, hint });
+        let Some((kind, name)) = text.split_once('/') else {
+            return misnamed("has no kind".to_owned(), None);
+        };
+        let known = KINDS
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(kind));
+        let Some((_, kind)) = known else {
+            let names = ["deployment", "statefulset", "daemonset", "job"];
+            let problem = format!("has the unknown kind `{kind}`");
+            return misnamed(problem, Some(hint_known(kind, &names)));
+        };
+        if !is_object_name(name) {
+            let problem = "has no name of an object after the `/`".to_owned();
+            return misnamed(problem, object_name_hint(name));
+        }
+        Ok(Self {
+            kind: *kind,
+            name: name.to_owned(),
+        })
+    }
 }
 
 fn port(at: At<Text>, ledger: &mut Ledger) -> Option<String> {

@@ -200,12 +200,12 @@ fn the_options_overrule_what_was_found() {
     assert_eq!(workload.as_deref(), Some("deployment/shop"));
     assert_eq!(service.as_deref(), Some("shop-web"), "of that workload");
     let options = ImportOptions {
-        service: Some("other".to_owned()),
+        service: Some("shop-web".to_owned()),
         ..ImportOptions::default()
     };
     let (workload, service) = target(&watches, &options);
     assert_eq!(workload.as_deref(), Some("deployment/cart"));
-    assert_eq!(service.as_deref(), Some("other"));
+    assert_eq!(service.as_deref(), Some("shop-web"));
 }
 
 /// What a client of a capture may tell of whom it asked: the files that it wrote.
