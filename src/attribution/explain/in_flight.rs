@@ -65,10 +65,12 @@ fn density(at: Interval) -> f64 {
     1.0 / (1.0 + at.width() as f64 / 5e8)
 }
 
-/// SIGKILL ended the app and its proxy within moments.
+/// SIGKILL ended the app and its proxy within moments, as far as is known.
 fn together(pod: &Pod) -> bool {
     match (pod.app_end, pod.proxy_end) {
-        (Some(app), Some(proxy)) => app.how == How::Killed && proxy.how == How::Killed,
+        (Some(app), Some(proxy)) => {
+            app.how == How::Killed && proxy.how == How::Killed && !pod.surely_left_alone()
+        }
         _ => false,
     }
 }

@@ -6,7 +6,7 @@
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene, still_routed};
 use crate::attribution::SidecarKind;
 use crate::attribution::case::{LinkKind, Shape};
-use crate::attribution::scene::{How, Pod, SAME, nearness, overlap};
+use crate::attribution::scene::{End, How, Pod, SAME, nearness, overlap};
 use crate::evidence::{Interval, RunOffset};
 
 pub(super) fn explain(
@@ -22,12 +22,10 @@ pub(super) fn explain(
         }
         return;
     };
-    let (Some(proxy), Some(_)) = (pod.proxy_end, pod.sidecar) else {
+    let Some(proxy) = pod.proxy_end.filter(|proxy| can_have_left(pod, *proxy)) else {
         return;
     };
-    // A native sidecar is signalled after its app's end, unless the grace period runs out.
-    let native = pod.sidecar == Some(SidecarKind::Native);
-    if link.hop != Hop::Pod || proxy.how == How::Killed || native {
+    if link.hop != Hop::Pod {
         return;
     }
     let end = case.end;
@@ -70,12 +68,9 @@ pub(super) fn explain(
 /// A proxy waited for an answer of this pod, and the pod's own proxy had ended meanwhile, its app
 /// being alive.
 fn unanswered(case: &Case<'_>, index: usize, pod: &Pod, found: &mut Vec<Hypothesis>) {
-    let Some(proxy) = pod.proxy_end.filter(|proxy| proxy.how != How::Killed) else {
+    let Some(proxy) = pod.proxy_end.filter(|proxy| can_have_left(pod, *proxy)) else {
         return;
     };
-    if pod.sidecar != Some(SidecarKind::Classic) {
-        return;
-    }
     let weight = 2.0 * overlap(proxy.at, case.span()) * alive_at(pod, proxy.at.hi);
     found.push(Hypothesis::new(
         Cause::SidecarExitedFirst,
@@ -84,6 +79,17 @@ fn unanswered(case: &Case<'_>, index: usize, pod: &Pod, found: &mut Vec<Hypothes
         weight,
         Because::ProxyEnded,
     ));
+}
+
+/// Its proxy may have left before its app. One that the grace period ended mostly went with its app,
+/// and a native one is signalled after its app's end; but an app whose preStop hook uses the grace
+/// period up has two seconds more than they (facts 1.3, 1.4): then the instants must tell.
+fn can_have_left(pod: &Pod, proxy: End) -> bool {
+    match pod.sidecar {
+        None => false,
+        Some(SidecarKind::Classic) if proxy.how != How::Killed => true,
+        Some(_) => pod.surely_left_alone(),
+    }
 }
 
 /// How surely the app was alive at an instant.

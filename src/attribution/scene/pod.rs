@@ -282,6 +282,14 @@ impl Pod {
         }
     }
 
+    /// Its proxy had ended before its app did, by whichever clock.
+    pub(in crate::attribution) fn surely_left_alone(&self) -> bool {
+        match (self.app_end, self.proxy_end) {
+            (Some(app), Some(proxy)) => app.at.lo.0 > proxy.at.hi.0 + SAME,
+            _ => false,
+        }
+    }
+
     /// The first line of its log that tells of a shutdown after the deletion, on the harness's clock.
     pub(in crate::attribution) fn reacted_at(&self, offsets: &ClockOffsets) -> Option<Interval> {
         let Reaction::Logged(index) = self.reaction else {

@@ -21,6 +21,10 @@ fn ending(kind: SidecarKind, mut ending: Ending) -> Stage {
     if kind == SidecarKind::Native && ending.proxy.1 == 0 {
         ending.proxy.0 = ending.app.0 + 50 * MILLI;
     }
+    ending_as_told(kind, ending)
+}
+
+fn ending_as_told(kind: SidecarKind, ending: Ending) -> Stage {
     let mut stage = Stage::with_sidecar(Some(kind)).with_old_pods();
     stage.client("mesh", true);
     stage.end("old-1", AT, ending, STAYS);
@@ -262,6 +266,53 @@ fn an_app_that_is_killed_long_after_its_proxy_was_alone() {
             refused(&mut stage, client, AT + 6 * SECOND);
             expect("app killed", stage, &[Cause::SidecarExitedFirst; 2]);
         }
+    }
+}
+
+/// Facts 1.3, 1.4: a preStop hook uses the grace period up, at whose end the sidecar ends, and the app
+/// has two seconds more.
+#[test]
+fn a_sidecar_that_the_grace_period_ended_left_first_where_its_app_was_given_more_time() {
+    let (native, classic) = (SidecarKind::Native, SidecarKind::Classic);
+    for (kind, proxy) in [(native, 0), (native, 137), (classic, 137)] {
+        for app in [0, 137] {
+            for client in [Client::Plain, Client::Meshed] {
+                let what = format!("{kind:?} {proxy}, app {app}, {client:?}");
+                let ends = Ending {
+                    grace: 5 * SECOND,
+                    reacts: Some(5_030 * MILLI),
+                    app: (7_050 * MILLI, app),
+                    proxy: (5_040 * MILLI, proxy),
+                    ..Ending::at_once()
+                };
+                let mut stage = ending_as_told(kind, ends);
+                cut(&mut stage, client, AT + SECOND, AT + 5_045 * MILLI);
+                refused(&mut stage, client, AT + 6 * SECOND);
+                expect(&what, stage, &[Cause::SidecarExitedFirst; 2]);
+
+                let mut stage = ending_as_told(kind, ends);
+                refused(&mut stage, client, AT + 7_400 * MILLI);
+                expect(&what, stage, &[Cause::EndpointPropagation]);
+            }
+        }
+    }
+}
+
+/// Ends that may have been one are none of a sidecar that left first.
+#[test]
+fn a_sidecar_that_may_have_gone_with_its_app_is_not_said_to_have_left_first() {
+    for (kind, proxy) in [(SidecarKind::Native, 0), (SidecarKind::Classic, 137)] {
+        let ends = Ending {
+            grace: 5 * SECOND,
+            reacts: Some(30 * MILLI),
+            app: (5_200 * MILLI, 0),
+            proxy: (5_040 * MILLI, proxy),
+            ..Ending::at_once()
+        };
+        let mut stage = ending_as_told(kind, ends);
+        refused(&mut stage, Client::Plain, AT + 5_100 * MILLI);
+        let found = stage.causes();
+        assert_ne!(found, [Cause::SidecarExitedFirst], "{kind:?} {proxy}");
     }
 }
 
