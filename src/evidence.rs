@@ -37,7 +37,7 @@ pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{
     ContainerEnd, ContainerSpec, ContainerStart, Deletion, FLOOR, PodLife, RestartPolicy, Role,
-    replica_set_owners,
+    Shortening, replica_set_owners,
 };
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,

@@ -5,7 +5,10 @@
 //! made it); arrivals are instants of the harness's clock. A watch that was blind leaves holes,
 //! which [`PodLife::unseen`] names.
 
+mod deletion;
 mod lives;
+
+pub use deletion::{Deletion, Shortening};
 
 use super::drain::DrainSettings;
 use super::event::{EventKind, Resource};
@@ -96,19 +99,6 @@ pub struct ContainerEnd {
     pub event: u64,
     /// It was ended already when the watch began: not of this run.
     pub before_run: bool,
-}
-
-/// A deletion as the first pair of stamps tells it (facts 1.2).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Deletion {
-    /// The request, epoch nanoseconds by the apiserver's clock, floored to a second.
-    pub requested: i64,
-    /// The grace period in nanoseconds.
-    pub grace: i64,
-    /// When the watch showed it first.
-    pub seen: RunOffset,
-    /// The event that showed it.
-    pub event: u64,
 }
 
 /// A start of a container.

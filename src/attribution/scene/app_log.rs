@@ -295,7 +295,7 @@ pub(super) fn constraints(
             .any(|event| event.reason == "FailedPreStopHook");
         let slept = life.app().filter(|_| !failed);
         let hook = slept.map_or(0, |app| app.prestop_sleep);
-        let known = wall(deletion.seen) - WATCH_LATENCY + hook.min(deletion.grace);
+        let known = wall(deletion.seen) - WATCH_LATENCY + deletion.slept(hook).0;
         found.push(Constraint::stamped_after(
             clock(),
             *stamp,

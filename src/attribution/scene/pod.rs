@@ -10,8 +10,8 @@ use super::instants::{Answers, Crash, End, How, Reaction};
 use super::proxy_log::ProxyLife;
 use crate::attribution::SidecarKind;
 use crate::evidence::{
-    Clock, ClockOffsets, EndpointHistory, FLOOR, Interval, PodEvent, PodLife, Role, RunOffset,
-    WATCH_LATENCY,
+    Clock, ClockOffsets, Deletion, EndpointHistory, FLOOR, Interval, PodEvent, PodLife, Role,
+    RunOffset, WATCH_LATENCY,
 };
 
 /// One pod of the target.
@@ -166,7 +166,8 @@ impl Pod {
         }
     }
 
-    /// The grace period of its deletion, nanoseconds.
+    /// The grace period of its deletion, nanoseconds; of one that was shortened, the least that it can
+    /// have been.
     pub(in crate::attribution) fn grace(&self) -> i64 {
         if let (Some(gone), Some(deleted)) = (self.life.forced(), self.deleted) {
             return gone.0 - deleted.lo.0 + FORCED;
@@ -174,13 +175,9 @@ impl Pod {
         self.life
             .deletion
             .as_ref()
-            .map_or(self.life.spec_grace, |deletion| {
-                if deletion.grace > 0 {
-                    deletion.grace
-                } else {
-                    self.life.spec_grace
-                }
-            })
+            .map(Deletion::shortest_grace)
+            .filter(|grace| *grace > 0)
+            .unwrap_or(self.life.spec_grace)
     }
 
     fn place_start(&mut self, offsets: &ClockOffsets) {

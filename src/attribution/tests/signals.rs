@@ -1,8 +1,9 @@
 //! Did an app that was killed at the end of its grace hear its signal, as its log has it (C3, C5)?
 
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, transport};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp, transport};
 use super::{Cause, Findings};
-use crate::evidence::{ConnectionKind, ErrorClass, RequestPhase};
+use crate::evidence::{Change, ConnectionKind, ErrorClass, RequestPhase, Resource};
+use serde_json::json;
 
 /// `old-1` writes this after its signal and is killed eight seconds later, under a request.
 fn killed(text: Option<&str>, bare: bool) -> Findings {
@@ -17,11 +18,16 @@ fn killed(text: Option<&str>, bare: bool) -> Findings {
     if let Some(text) = text {
         stage.log("old-1", "app", AT + 30 * MILLI, text);
     }
+    cut(&mut stage, AT + 8_055 * MILLI);
+    stage.explain()
+}
+
+/// A request that was sent at three seconds was cut.
+fn cut(stage: &mut Stage, end: i64) {
     let closed = transport(ErrorClass::Closed);
     let sent = AT + 3 * SECOND;
-    let cut = stage.fail(sent, 5_055 * MILLI, closed, RequestPhase::WaitHeaders);
-    cut.connection.kind = ConnectionKind::New;
-    stage.explain()
+    let request = stage.fail(sent, end - sent, closed, RequestPhase::WaitHeaders);
+    request.connection.kind = ConnectionKind::New;
 }
 
 fn deaf(found: &Findings) -> bool {
@@ -59,4 +65,37 @@ fn a_log_without_stamps_is_read_all_the_same() {
     let silent = killed(None, true);
     assert_eq!(silent.failures[0].cause, Cause::TermSignalUnhandled);
     assert!(deaf(&silent));
+}
+
+/// Facts 1.2: a second deletion shortens the grace period of the first, 60 s, to `grace`; the app hears
+/// of it or does not, and is killed under a request.
+fn shortened(grace: i64, reacts: Option<i64>, killed: i64) -> Findings {
+    let mut stage = Stage::new().with_old_pods();
+    let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+    let first = stage.pod("old-1", running, Some((AT, 60)), true);
+    stage.object(AT + 2 * MILLI, Resource::Pods, Change::Modified, first);
+    let ending = Ending {
+        grace,
+        reacts,
+        app: (killed, 137),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, ending, STAYS);
+    cut(&mut stage, AT + killed + 5 * MILLI);
+    stage.explain()
+}
+
+#[test]
+fn an_app_is_killed_at_the_end_of_a_grace_period_that_was_shortened() {
+    let heard = Some(30 * MILLI);
+    for (grace, reacts, cause) in [
+        (8 * SECOND, heard, Cause::GraceExceeded),
+        (8 * SECOND, None, Cause::TermSignalUnhandled),
+        (30 * SECOND, heard, Cause::InFlightCut),
+        (30 * SECOND, None, Cause::InFlightCut),
+    ] {
+        let found = shortened(grace, reacts, 8_050 * MILLI);
+        assert_eq!(found.failures[0].cause, cause, "{grace}");
+        assert_eq!(deaf(&found), cause == Cause::TermSignalUnhandled, "{grace}");
+    }
 }

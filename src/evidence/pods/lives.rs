@@ -1,6 +1,6 @@
 //! How do the states that a watch delivered become one life per pod?
 
-use super::{ContainerEnd, ContainerStart, Deletion, FLOOR, PodLife, RestartPolicy};
+use super::{ContainerEnd, ContainerStart, Deletion, FLOOR, PodLife, RestartPolicy, Shortening};
 use crate::evidence::drain;
 use crate::evidence::event::{Change, EventKind, Resource};
 use crate::evidence::listed::listed_by;
@@ -169,6 +169,9 @@ fn update(life: &mut PodLife, event: u64, at: RunOffset, object: &Value, at_star
         .and_then(Value::as_i64)
         .map(|seconds| seconds.saturating_mul(FLOOR));
     life.last_grace = grace.or(life.last_grace);
+    if let (Some(deletion), Some(grace)) = (&mut life.deletion, grace) {
+        shorten(deletion, grace, at);
+    }
     if life.deletion.is_none()
         && let Some(stamp) = text(object, "/metadata/deletionTimestamp").and_then(epoch)
     {
@@ -178,6 +181,7 @@ fn update(life: &mut PodLife, event: u64, at: RunOffset, object: &Value, at_star
             grace,
             seen: at,
             event,
+            shortened: None,
         });
     }
     for pointer in ["/status/containerStatuses", "/status/initContainerStatuses"] {
@@ -203,6 +207,14 @@ fn update(life: &mut PodLife, event: u64, at: RunOffset, object: &Value, at_star
             }
             _ => {}
         }
+    }
+}
+
+/// The kubelet's own last request, once all containers have ended, carries a grace period of zero.
+fn shorten(deletion: &mut Deletion, grace: i64, at: RunOffset) {
+    let before = deletion.shortened.map_or(deletion.grace, |cut| cut.grace);
+    if grace > 0 && grace < before {
+        deletion.shortened = Some(Shortening { grace, seen: at });
     }
 }
 

@@ -71,10 +71,14 @@ impl Pod {
             .iter()
             .any(|event| event.reason == "FailedPreStopHook" && own(&event.container));
         let slept = app.filter(|_| !failed && self.life.forced().is_none());
-        let hook = slept.map_or(0, |app| app.prestop_sleep).min(self.grace());
+        let hook = slept.map_or(0, |app| app.prestop_sleep);
+        let (soonest, latest) = match &self.life.deletion {
+            Some(deletion) if deletion.grace > 0 => deletion.slept(hook),
+            _ => (hook.min(self.grace()), hook.min(self.grace())),
+        };
         let later = Interval {
-            lo: RunOffset(deleted.lo.0.saturating_add(hook)),
-            hi: RunOffset(deleted.hi.0.saturating_add(hook)),
+            lo: RunOffset(deleted.lo.0.saturating_add(soonest)),
+            hi: RunOffset(deleted.hi.0.saturating_add(latest)),
         };
         let over = self.app_end.map(|end| end.at.hi).or(self.gone);
         if over.is_some_and(|over| over < later.lo) {
