@@ -304,10 +304,7 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
         Because::HungAttempt => {
             "a pod was gone while a proxy could still try it; its connect timeout outlasts the patience".to_owned()
         }
-        Because::IdleTimeout => format!(
-            "no pod was being deleted while the connection was idle for {}; its peer closes idle connections by itself",
-            seconds(case.request.connection.idle)
-        ),
+        Because::IdleTimeout => idle_text(scene, case),
         Because::HarnessFault => "the harness recorded a fault of its own".to_owned(),
         Because::SentTooLate => {
             "the harness sent it so late that most of its patience was gone".to_owned()
@@ -323,6 +320,22 @@ fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> V
         _ => return Vec::new(),
     };
     vec![says(Some(case.span()), text, vec![case.event])]
+}
+
+fn idle_text(scene: &Scene<'_>, case: &Case<'_>) -> String {
+    let idle = seconds(case.request.connection.idle);
+    let going = |pod: &Pod| {
+        let ending = pod.ending();
+        ending.is_some_and(|ending| ending.intersect(case.silence()).is_some())
+    };
+    let deletion = match &case.pod {
+        Some(known) if !going(&scene.pods[known.pod]) => "its pod was not being deleted",
+        None if !scene.pods.iter().any(going) => "no pod was being deleted",
+        _ => "nothing shows that its pod was being deleted",
+    };
+    format!(
+        "{deletion} while the connection was idle for {idle}; its peer closes idle connections by itself"
+    )
 }
 
 /// The proxy on the way whose end fits best, the nearest of them; the client's own, where its

@@ -54,8 +54,9 @@ pub(super) fn explain(
     found.push(proposal.tight(deleted.hi <= case.end && link.reused == Some(true)));
 }
 
-/// Nobody was being deleted: the peer closes idle connections by itself.
-pub(super) fn explain_unknown(_scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
+/// The peer closes idle connections by itself, as far as is known: one that was being deleted did so
+/// because of that, or did not.
+pub(super) fn explain_unknown(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
     let Some(link) = idle_cut(case).or_else(|| late_cut(case)) else {
         return;
     };
@@ -64,6 +65,10 @@ pub(super) fn explain_unknown(_scene: &Scene<'_>, case: &Case<'_>, found: &mut V
         return;
     }
     let known = case.pod.as_ref().map(|known| known.pod);
+    let deleted = known.and_then(|pod| scene.pods[pod].deleted);
+    if deleted.is_some_and(|deleted| deleted.lo <= case.end) {
+        return;
+    }
     let weight = if link.reused == Some(true) || link.hop == Hop::ServerSidecar {
         0.3
     } else {

@@ -397,6 +397,29 @@ fn a_pooled_connection_that_an_idle_app_closed_is_stale() {
     }
 }
 
+/// What cut a kept connection to a pod that was being deleted, its proxy and its app alive, is open.
+#[test]
+fn a_pod_that_is_being_deleted_is_not_said_to_close_idle_connections_by_itself() {
+    for (deleted, cause) in [(true, Cause::Unexplained), (false, Cause::StaleConnection)] {
+        let lives = Ending {
+            proxy: (10 * SECOND, 0),
+            ..Ending::serves_on()
+        };
+        let mut stage = if deleted {
+            ending(SidecarKind::Classic, lives)
+        } else {
+            let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+            stage.client("mesh", true);
+            stage
+        };
+        let sent = AT + 5_050 * MILLI;
+        behind_own(&mut stage, sent, sent + 49 * MILLI, Line::CUT, CUT);
+        let found = stage.explain().failures.remove(0);
+        assert_eq!(found.cause, cause, "deleted: {deleted}");
+        assert_ne!(found.confidence, Confidence::Proved, "deleted: {deleted}");
+    }
+}
+
 /// Facts 4.4: what a proxy resets by itself is the end of a hop, with its line and without.
 #[test]
 fn a_stream_that_a_proxy_reset_itself_is_the_end_of_the_hop_behind_it() {
