@@ -19,8 +19,8 @@ mod tell;
 
 pub use cause::{Cause, Modifier};
 pub use findings::{
-    Attribution, ClockBound, Confidence, Evidence, Findings, Hop, Missing, OutboundSummary,
-    PodFinding, RunnerUp, SidecarDrain, SidecarKind, Stance,
+    Attribution, ClockBound, Confidence, Evidence, Findings, Hop, LEFT_FIRST_S, Missing,
+    OutboundSummary, PodFinding, RunnerUp, SidecarDrain, SidecarKind, Stance,
 };
 
 use crate::evidence::Timeline;

@@ -151,6 +151,9 @@ pub enum Stance {
     Context,
 }
 
+/// A sidecar that leads by more than so many seconds has left its app alone (design 7).
+pub const LEFT_FIRST_S: f64 = 0.5;
+
 /// What is known of one pod's end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodFinding {
@@ -165,6 +168,9 @@ pub struct PodFinding {
     pub outbound_failures: Option<u64>,
     /// Seconds by which the sidecar ended before the app; negative: after it.
     pub sidecar_lead_s: Option<f64>,
+    /// The same at least and at most, as floored stamps and last words leave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar_lead_between_s: Option<(f64, f64)>,
     /// How its classic sidecar waited after it was told to stop, and how long the app would have
     /// needed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 //! Hazards need no failed request: a container killed by SIGKILL, a deaf app, a sidecar that left
 //! before its app or never ends, a preStop hook that failed, a thin margin.
 
+mod ends;
 mod hazards;
 mod margin;
 mod missing;
@@ -22,7 +23,7 @@ pub(super) fn find(scene: &Scene<'_>) -> (Vec<PodFinding>, OutboundSummary) {
     let ended = scene.last();
     for pod in &scene.pods {
         let mut evidence = Vec::new();
-        let lead = sidecar::lead(pod);
+        let lead = sidecar::lead(scene, pod);
         let hazards = hazards::of(scene, pod, lead, ended, &mut evidence);
         let lost = outbound::of(scene, pod, lead, &patterns);
         outbound.lost += lost.as_ref().map_or(0, |lost| lost.lost);
@@ -41,6 +42,7 @@ pub(super) fn find(scene: &Scene<'_>) -> (Vec<PodFinding>, OutboundSummary) {
             hazards,
             outbound_failures: lost.map(|lost| lost.lost),
             sidecar_lead_s: lead.map(|lead| lead.seconds()),
+            sidecar_lead_between_s: lead.map(|lead| lead.between()),
             drain: lead.and_then(|lead| sidecar::drain(pod, lead)),
             margin_ms: margin::of(scene, pod),
             window,

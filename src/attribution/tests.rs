@@ -5,6 +5,7 @@ mod controls;
 mod drain;
 mod ends;
 mod holes;
+mod leads;
 mod lines;
 mod loose;
 mod margins;

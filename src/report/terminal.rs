@@ -2,7 +2,7 @@
 
 use super::model::{CauseSummary, FailureEntry, Report};
 use super::words::{dropped, only_counted, percent, plural, thousands};
-use crate::attribution::{Evidence, PodFinding, Stance};
+use crate::attribution::{Evidence, LEFT_FIRST_S, PodFinding, Stance};
 use crate::verdict::GateStatus;
 use std::fmt::Write;
 
@@ -169,7 +169,11 @@ fn write_pods(out: &mut String, report: &Report) -> std::fmt::Result {
         }
         if let Some(lead) = pod.sidecar_lead_s {
             let order = if lead > 0.0 { "before" } else { "after" };
-            facts.push(format!("sidecar ended {:.1} s {order} the app", lead.abs()));
+            let rough = pod.sidecar_lead_between_s.map(|(lo, hi)| (hi - lo) / 2.0);
+            let rough = rough.filter(|rough| *rough > LEFT_FIRST_S);
+            let rough = rough.map_or(String::new(), |by| format!(", give or take {by:.1} s"));
+            let lead = lead.abs();
+            facts.push(format!("sidecar ended {lead:.1} s {order} the app{rough}"));
         }
         if let Some(lost) = pod.outbound_failures.filter(|lost| *lost > 0) {
             facts.push(format!("{} lost", plural(lost, "outbound call")));

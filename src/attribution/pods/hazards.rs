@@ -3,11 +3,8 @@
 use super::sidecar::Lead;
 use super::{line, shows};
 use crate::attribution::scene::{How, Pod, Reaction, Scene};
-use crate::attribution::{Evidence, SidecarKind};
+use crate::attribution::{Evidence, LEFT_FIRST_S, SidecarKind};
 use crate::evidence::{ContainerEnd, Role, RunOffset};
-
-/// A sidecar that leads by more than this has left its app alone.
-const LEAD: f64 = 0.5;
 
 /// A sidecar that outlives an app that nobody deletes by this much never ends.
 const NEVER: i64 = 5_000_000_000;
@@ -34,7 +31,8 @@ pub(super) fn of(
             events_of(pod),
         ));
     }
-    if let Some(lead) = lead.filter(|lead| pod.deleted.is_some() && lead.surely_first(LEAD)) {
+    if let Some(lead) = lead.filter(|lead| pod.deleted.is_some() && lead.surely_first(LEFT_FIRST_S))
+    {
         found.push("sidecar-exited-first".to_owned());
         let text = format!("the proxy ended {:.2} s before the app", lead.seconds());
         let mut shown = shows(pod.proxy_end.map(|end| end.at), text, events_of(pod));

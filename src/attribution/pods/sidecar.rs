@@ -2,9 +2,9 @@
 //!
 //! Both run on one node, so their stamps are compared directly (facts 6.7), minding the floors.
 
-use crate::attribution::scene::Pod;
+use super::ends::{self, Span};
+use crate::attribution::scene::{Pod, Scene};
 use crate::attribution::{SidecarDrain, SidecarKind};
-use crate::evidence::STAMP_WIDTH;
 
 /// App's end minus proxy's end in nanoseconds, at least and at most.
 #[derive(Clone, Copy, Debug)]
@@ -12,15 +12,20 @@ pub(super) struct Lead {
     lo: i64,
     hi: i64,
     /// The proxy's end by the node's clock: not before, not after.
-    pub(super) proxy: (i64, i64),
+    pub(super) proxy: Span,
     /// The app's end by the node's clock.
-    pub(super) app: (i64, i64),
+    pub(super) app: Span,
 }
 
 impl Lead {
     /// The middle of what is possible, in seconds.
     pub(super) fn seconds(self) -> f64 {
         (self.lo + self.hi) as f64 / 2e9
+    }
+
+    /// At least and at most, in seconds.
+    pub(super) fn between(self) -> (f64, f64) {
+        (self.lo as f64 / 1e9, self.hi as f64 / 1e9)
     }
 
     /// The proxy left before the app by more than this many seconds.
@@ -30,17 +35,8 @@ impl Lead {
 }
 
 /// The lead of a pod whose app and proxy have both ended.
-pub(super) fn lead(pod: &Pod) -> Option<Lead> {
-    let app_name = &pod.life.app()?.name;
-    let proxy_name = &pod.life.sidecar()?.name;
-    let app = ended(pod, app_name)?;
-    let proxy = ended(pod, proxy_name)?;
-    let app = narrowed_by_log(app, pod.log.last);
-    let app = pod.log.farewell.map_or(app, |word| narrow(app, word));
-    let proxy = pod
-        .proxy
-        .aborted
-        .map_or(proxy, |word| narrow(proxy, word.at));
+pub(super) fn lead(scene: &Scene<'_>, pod: &Pod) -> Option<Lead> {
+    let (app, proxy) = (ends::app(scene, pod)?, ends::proxy(scene, pod)?);
     Some(Lead {
         lo: app.0 - proxy.1,
         hi: app.1 - proxy.0,
@@ -79,32 +75,4 @@ pub(super) fn drain(pod: &Pod, lead: Lead) -> Option<SidecarDrain> {
         prestop_s: seconds(prestop),
         grace_s: seconds(pod.grace()),
     })
-}
-
-/// A floored second, and some more for a stamp that was moved and floored again.
-const WIDTH: i64 = 1_400_000_000;
-
-/// `finishedAt` as an interval of the node's clock.
-fn ended(pod: &Pod, container: &str) -> Option<(i64, i64)> {
-    let finished = pod.life.end_of(container)?.finished?;
-    Some((finished, finished + WIDTH))
-}
-
-/// An app that logs to its end ended soon after its last line.
-fn narrowed_by_log(ended: (i64, i64), last: Option<i64>) -> (i64, i64) {
-    match last {
-        Some(last) if last >= ended.0 && last < ended.0 + STAMP_WIDTH => (last, last.max(ended.1)),
-        _ => ended,
-    }
-}
-
-/// A process ends within moments of the line that announces it.
-const MOMENTS: i64 = 300_000_000;
-
-fn narrow(ended: (i64, i64), announced: i64) -> (i64, i64) {
-    if announced >= ended.0 - MOMENTS && announced < ended.0 + STAMP_WIDTH {
-        (announced, announced + MOMENTS)
-    } else {
-        ended
-    }
 }

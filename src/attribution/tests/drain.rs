@@ -51,8 +51,8 @@ fn an_app_that_says_farewell_ends_with_its_word() {
     for (word, lead) in [
         ("shutdown complete", 0.0..0.5),
         ("work done", 0.0..0.5),
-        // The second in which it ended is all that is known then.
-        ("still 2 requests under way", 0.5..1.0),
+        // The second in which it ended and when that was shown are all that is known then.
+        ("still 2 requests under way", 0.4..1.0),
     ] {
         let ending = Ending {
             reacts: Some(30 * MILLI),

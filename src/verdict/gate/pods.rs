@@ -1,7 +1,7 @@
 //! Gates on how the pods ended, what they lost, and what their logs say.
 
 use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, watch_missing};
-use crate::attribution::{Missing, PodFinding, SidecarKind};
+use crate::attribution::{LEFT_FIRST_S, Missing, PodFinding, SidecarKind};
 use crate::evidence::{EventKind, RunOffset, Timeline, is_proxy};
 use std::collections::BTreeSet;
 
@@ -74,7 +74,8 @@ pub(super) fn max_outbound_failures(input: &Input<'_>) -> Option<Gate> {
 }
 
 /// Broken by a sidecar that ended before its app, and by one that never ends after it, which keeps a
-/// Job from completing; inconclusive where the lead of a deleted pod's classic sidecar is unknown.
+/// Job from completing; inconclusive where the lead of a deleted pod's classic sidecar is unknown,
+/// or known so badly that it may have been one.
 /// A native sidecar is signalled after the app by construction, so an unknown lead is no gap there,
 /// unless the grace period ran out: then both are signalled at once (facts 1.4).
 pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
@@ -85,22 +86,19 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     if pods.is_empty() {
         return None;
     }
-    let left = pods
-        .iter()
-        .filter(|pod| {
-            let of_sidecar = ["sidecar-exited-first", "sidecar-never-ended"];
-            pod.hazards.iter().any(|h| of_sidecar.contains(&h.as_str()))
-        })
-        .count();
+    let left = |pod: &&PodFinding| {
+        let of_sidecar = ["sidecar-exited-first", "sidecar-never-ended"];
+        pod.hazards.iter().any(|h| of_sidecar.contains(&h.as_str()))
+    };
     let unknown = pods.iter().filter(|pod| {
         pod.window.is_some()
+            && !left(pod)
             && if pod.sidecar == Some(SidecarKind::Classic) {
-                pod.sidecar_lead_s
-                    .is_none_or(|lead| lead_in_doubt(pod, lead))
+                pod.sidecar_lead_s.is_none() || may_have_left_first(pod)
             } else {
                 let unseen = [Missing::ExitCodes, Missing::Pods];
                 match pod.sidecar_lead_s {
-                    Some(lead) => out_of_grace(pod) && lead_in_doubt(pod, lead),
+                    Some(_) => out_of_grace(pod) && may_have_left_first(pod),
                     None => unseen.iter().any(|it| pod.missing.contains(it)),
                 }
             }
@@ -109,8 +107,9 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     for pod in unknown {
         let relevant = [Missing::AgentLogs, Missing::ExitCodes, Missing::Pods];
         let of_pod = pods_missing([pod].into_iter(), &relevant);
+        // All was seen but the last word of an app, which would have told more than a second.
         missing.extend(if of_pod.is_empty() {
-            BTreeSet::from([Missing::AgentLogs])
+            BTreeSet::from([Missing::AppLogs])
         } else {
             of_pod
         });
@@ -118,7 +117,7 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
     Some(at_most(
         "sidecarOutlivesApp",
         "pods",
-        Some(left as f64),
+        Some(pods.iter().filter(left).count() as f64),
         0.0,
         missing,
     ))
@@ -131,10 +130,11 @@ fn out_of_grace(pod: &PodFinding) -> bool {
     pod.hazards.iter().any(of_grace)
 }
 
-/// Without the agent's word the stamps of both ends are all that tells of the order, and one that is
-/// floored to a second leaves room for a lead of more than half a second up to here.
-fn lead_in_doubt(pod: &PodFinding, lead: f64) -> bool {
-    pod.missing.contains(&Missing::AgentLogs) && lead > -0.9
+/// What is known of both ends allows that the sidecar left its app alone. Without last words their
+/// stamps, floored to a second, are all that tells of the order.
+fn may_have_left_first(pod: &PodFinding) -> bool {
+    pod.sidecar_lead_between_s
+        .is_some_and(|(_, most)| most > LEFT_FIRST_S)
 }
 
 /// An app that went on accepting where its log was not seen may have stopped earlier: then what was

@@ -52,21 +52,44 @@ fn lost_calls_of_a_log_that_was_seen_in_part_are_a_lower_bound() {
 }
 
 #[test]
-fn without_the_agents_word_a_sidecar_may_have_led_by_less_than_stamps_show() {
-    for (lead, missing, status) in [
-        (-1.0, vec![], GateStatus::Held),
-        (0.3, vec![], GateStatus::Held),
-        (-1.0, vec![Missing::AgentLogs], GateStatus::Held),
-        (0.3, vec![Missing::AgentLogs], GateStatus::Inconclusive),
+fn stamps_that_allow_a_sidecar_to_have_left_its_app_hold_nothing() {
+    let (held, doubtful) = (GateStatus::Held, GateStatus::Inconclusive);
+    for (between, missing, status) in [
+        ((-2.4, 0.4), vec![], held),
+        ((-0.3, 0.5), vec![], held),
+        ((-0.4, 1.3), vec![], doubtful),
+        ((0.1, 0.9), vec![], doubtful),
+        ((-2.4, 0.4), vec![Missing::AgentLogs], held),
+        ((-1.1, 1.7), vec![Missing::AgentLogs], doubtful),
     ] {
         let mut bed = meshed();
-        bed.findings.pods[0].sidecar_lead_s = Some(lead);
-        bed.findings.pods[0].missing.clone_from(&missing);
+        let pod = &mut bed.findings.pods[0];
+        pod.sidecar_lead_s = Some(f64::midpoint(between.0, between.1));
+        pod.sidecar_lead_between_s = Some(between);
+        pod.missing.clone_from(&missing);
         let verdict = bed.judge(&Gates::default());
         let gate = gate(&verdict, "sidecarOutlivesApp");
-        assert_eq!(gate.status, status, "{lead}, {missing:?}");
-        assert_eq!(gate.missing.is_empty(), status == GateStatus::Held);
+        assert_eq!(gate.status, status, "{between:?}, {missing:?}");
+        let unseen = match (status, missing.is_empty()) {
+            (GateStatus::Held, _) => vec![],
+            (_, true) => vec![Missing::AppLogs],
+            (_, false) => missing,
+        };
+        assert_eq!(gate.missing, unseen, "{between:?}");
     }
+}
+
+#[test]
+fn a_sidecar_that_surely_left_first_breaks_its_gate_however_roughly_it_is_known() {
+    let mut bed = meshed();
+    let pod = &mut bed.findings.pods[0];
+    pod.hazards = vec!["sidecar-exited-first".to_owned()];
+    pod.sidecar_lead_s = Some(1.0);
+    pod.sidecar_lead_between_s = Some((0.1, 1.9));
+    let verdict = bed.judge(&Gates::default());
+    let gate = gate(&verdict, "sidecarOutlivesApp");
+    assert_eq!(gate.status, GateStatus::Broken);
+    assert!(gate.missing.is_empty());
 }
 
 #[test]
@@ -243,27 +266,25 @@ fn a_pod_whose_end_lies_beyond_the_record_takes_its_gates_their_evidence() {
 #[test]
 fn a_native_sidecar_outlives_its_app_by_construction_unless_the_grace_ran_out() {
     let (held, doubtful) = (GateStatus::Held, GateStatus::Inconclusive);
-    for (hazard, lead, missing, status) in [
-        (None, 0.3, vec![Missing::AgentLogs], held),
-        (Some("sigkill:app"), 0.3, vec![Missing::AgentLogs], doubtful),
-        (
-            Some("prestop-failed:app"),
-            0.3,
-            vec![Missing::AgentLogs],
-            doubtful,
-        ),
-        (Some("sigkill:app"), -1.0, vec![Missing::AgentLogs], held),
-        (Some("sigkill:app"), 0.3, vec![], held),
+    let (rough, after) = ((-1.1, 1.7), (-2.4, 0.4));
+    let lost = || vec![Missing::AgentLogs];
+    for (hazard, between, missing, status) in [
+        (None, rough, lost(), held),
+        (Some("sigkill:app"), rough, lost(), doubtful),
+        (Some("prestop-failed:app"), rough, lost(), doubtful),
+        (Some("sigkill:app"), after, lost(), held),
+        (Some("sigkill:app"), (-0.45, 0.45), vec![], held),
     ] {
         let mut bed = meshed();
         let pod = &mut bed.findings.pods[0];
         pod.sidecar = Some(SidecarKind::Native);
-        pod.sidecar_lead_s = Some(lead);
+        pod.sidecar_lead_s = Some(f64::midpoint(between.0, between.1));
+        pod.sidecar_lead_between_s = Some(between);
         pod.hazards = hazard.into_iter().map(str::to_owned).collect();
         pod.missing.clone_from(&missing);
         let verdict = bed.judge(&Gates::default());
         let gate = gate(&verdict, "sidecarOutlivesApp");
-        assert_eq!(gate.status, status, "{hazard:?}, {lead}, {missing:?}");
+        assert_eq!(gate.status, status, "{hazard:?}, {between:?}, {missing:?}");
         assert_eq!(gate.missing, if status == held { vec![] } else { missing });
     }
 }

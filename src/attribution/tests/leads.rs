@@ -1,0 +1,62 @@
+//! By how much a sidecar left before its app, where the stamps of their ends are a second wide.
+
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage};
+use super::{PodFinding, SidecarKind};
+
+/// The pod is deleted late in a second, its app says nothing as it ends.
+fn ended(hook: i64, app: (i64, i64), proxy: (i64, i64)) -> PodFinding {
+    let ending = Ending {
+        grace: 6 * SECOND,
+        app,
+        proxy,
+        ..Ending::at_once()
+    };
+    let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic));
+    stage.hook = hook;
+    let mut stage = stage.with_old_pods();
+    stage.end("old-1", AT + 900 * MILLI, ending, STAYS);
+    stage.explain().pods.remove(0)
+}
+
+#[test]
+fn a_process_that_the_grace_period_ended_lived_as_long_as_that() {
+    let by_itself = (5_040 * MILLI, 0);
+    for (what, hook, app, proxy, first) in [
+        ("app alone", 0, (6_050 * MILLI, 137), by_itself, true),
+        ("behind a hook", 3, (6_050 * MILLI, 137), by_itself, true),
+        ("both", 0, (6_050 * MILLI, 137), (6_060 * MILLI, 137), false),
+        (
+            "both, hooked",
+            3,
+            (6_050 * MILLI, 137),
+            (6_060 * MILLI, 137),
+            false,
+        ),
+        (
+            "a hook that used it up",
+            5,
+            (7_050 * MILLI, 137),
+            (6_060 * MILLI, 137),
+            true,
+        ),
+    ] {
+        let pod = ended(hook, app, proxy);
+        let named = pod.hazards.contains(&"sidecar-exited-first".to_owned());
+        assert_eq!(named, first, "{what}");
+        let lead = (app.0 - proxy.0) as f64 / 1e9;
+        let (least, most) = pod.sidecar_lead_between_s.expect("both have ended");
+        assert!((least..=most).contains(&lead), "{what}: {least} to {most}");
+        let sure = if first { least > 0.5 } else { most < 0.5 };
+        assert!(sure, "{what}: {least} to {most}");
+    }
+}
+
+#[test]
+fn an_app_that_ends_without_a_word_may_have_been_left_alone_or_not() {
+    for app in [5_500 * MILLI, 6_050 * MILLI] {
+        let pod = ended(0, (app, 0), (5_040 * MILLI, 0));
+        assert!(!pod.hazards.contains(&"sidecar-exited-first".to_owned()));
+        let (least, most) = pod.sidecar_lead_between_s.expect("both have ended");
+        assert!(least < 0.0 && most > 0.5, "{app}: {least} to {most}");
+    }
+}
