@@ -106,16 +106,15 @@ pub async fn drive(
     let lock = executor.lock().clone();
     let halting = Halting::start(shutdown, panics, recorder.failed(), lock, &sink);
     let mut stage = Stage::new(&run, &sink, &recorder, &halting, &directory, progress);
-    let performing = AssertUnwindSafe(stage.perform(&mut executor)).catch_unwind();
-    let (failure, halt) = match performing.await {
-        Ok(Ok(())) => (None, None),
-        Ok(Err(stage::Stop::Halted)) => (None, halting.halt()),
-        Ok(Err(stage::Stop::Failed(error))) => (Some(error), None),
-        Err(_) => (None, Some(halting.panicked())),
+    let performed = sheltered(stage.perform(&mut executor), &halting).await;
+    let (failure, halt) = match performed {
+        Some(Ok(())) => (None, None),
+        Some(Err(stage::Stop::Failed(error))) => (Some(error), None),
+        Some(Err(stage::Stop::Halted)) | None => (None, halting.halt()),
     };
     let undo = match (&failure, &halt) {
         (None, None) => {
-            stage.finish().await;
+            sheltered(stage.finish(), &halting).await;
             put_back(&mut executor, UNDO_PATIENCE, &halting).await
         }
         _ => {
@@ -127,9 +126,9 @@ pub async fn drive(
             } else {
                 UNDO_PATIENCE
             };
-            let (undo, ()) = tokio::join!(
+            let (undo, _) = tokio::join!(
                 put_back(&mut executor, patience, &halting),
-                stage.break_off()
+                sheltered(stage.break_off(), &halting)
             );
             undo
         }
@@ -161,11 +160,18 @@ pub async fn drive(
 /// Undoes what was changed. A panic in it is told like any other failure to undo, so that the report
 /// and the way out ([`crate::disrupt::restore`]) are told as well.
 async fn put_back(executor: &mut Executor, patience: Duration, halting: &Halting) -> UndoReport {
-    let undoing = AssertUnwindSafe(executor.undo(patience)).catch_unwind();
-    undoing.await.unwrap_or_else(|_| {
+    let undone = sheltered(executor.undo(patience), halting).await;
+    undone.unwrap_or_else(UndoReport::broken_off)
+}
+
+/// Carries out a part of the run. A panic in it ends that part only: the ending is still due, and
+/// each of its parts.
+async fn sheltered<T>(part: impl Future<Output = T>, halting: &Halting) -> Option<T> {
+    let ended = AssertUnwindSafe(part).catch_unwind().await;
+    if ended.is_err() {
         halting.panicked();
-        UndoReport::broken_off()
-    })
+    }
+    ended.ok()
 }
 
 /// Judging is computing: it is kept off the threads that serve connections.

@@ -4,9 +4,12 @@ use crate::node::Node;
 use crate::practice::{NAMESPACE, Practice};
 use crate::shown::shown;
 use crate::{NO_EXPOSURE, is_one, phases};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::Request;
 use kube::client::Body;
 use lastwatch::cluster::{Cluster, Reach, ResolvedTarget};
+use lastwatch::evidence::RunPhase;
 use lastwatch::run::live::{Ended, Halt, LiveRun, Progress, drive};
 use lastwatch::scenario;
 use lastwatch::task::{Panics, Shutdown};
@@ -15,6 +18,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -23,7 +27,7 @@ const STEPS: &str = "[{scale: {to: 1}}, {wait: 60s}]";
 /// A panic is heard by every run of this process: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Which call of the API panics, in the task that makes it.
+/// Which call of the API panics, in the task that makes it; or which part of the ending.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Task {
     Watch,
@@ -32,6 +36,8 @@ enum Task {
     Lease,
     Step,
     Undo,
+    Finish,
+    BreakOff,
 }
 
 impl Task {
@@ -43,6 +49,16 @@ impl Task {
             Self::Clock => path == "/version",
             Self::Lease => method != "DELETE" && path.contains("/leases/lastwatch-"),
             Self::Step | Self::Undo => method == "PATCH",
+            Self::Finish | Self::BreakOff => false,
+        }
+    }
+
+    /// The phase that is told by the part of the ending that panics.
+    const fn phase(self) -> Option<RunPhase> {
+        match self {
+            Self::Finish => Some(RunPhase::Finished),
+            Self::BreakOff => Some(RunPhase::Interrupted),
+            _ => None,
         }
     }
 }
@@ -63,8 +79,38 @@ fn treacherous(cluster: &Cluster, task: Task, armed: &Arc<AtomicBool>) -> Cluste
     Cluster::new(client, cluster.context(), cluster.server(), NAMESPACE)
 }
 
-/// Runs the practice scenario in this process, with a client that panics.
-async fn run(practice: &Practice, scenario: &Path, task: Task, armed: &Arc<AtomicBool>) -> Ended {
+/// Looks on at a run, and panics as it is told of a phase: that is in the task that tells it.
+struct Onlooker {
+    task: Task,
+    phase: RunPhase,
+    progress: watch::Receiver<Progress>,
+    next: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl Wake for Onlooker {
+    fn wake(self: Arc<Self>) {
+        let mut progress = self.progress.clone();
+        let phase = progress.borrow_and_update().phase;
+        assert_ne!(phase, self.phase, "on purpose, in {:?}", self.task);
+        let mut next = async move { drop(progress.changed().await) }.boxed();
+        let waker = Waker::from(Arc::clone(&self));
+        if next
+            .poll_unpin(&mut Context::from_waker(&waker))
+            .is_pending()
+        {
+            *self.next.lock().unwrap() = Some(next);
+        }
+    }
+}
+
+/// Runs the practice scenario in this process, with something that panics.
+async fn run(
+    practice: &Practice,
+    scenario: &Path,
+    task: Task,
+    armed: &Arc<AtomicBool>,
+    shutdown: &Shutdown,
+) -> Ended {
     let plan = scenario::read(scenario, &|_| None).unwrap();
     let reach = Reach {
         kubeconfig: Some(practice.kubeconfig()),
@@ -83,8 +129,17 @@ async fn run(practice: &Practice, scenario: &Path, task: Task, armed: &Arc<Atomi
         target,
         pod: None,
     };
-    let (progress, _looking) = watch::channel(Progress::default());
-    drive(run, &Shutdown::default(), &Panics::listen(), progress)
+    let (progress, looking) = watch::channel(Progress::default());
+    if let Some(phase) = task.phase() {
+        let onlooker = Onlooker {
+            task,
+            phase,
+            progress: looking,
+            next: Mutex::default(),
+        };
+        Arc::new(onlooker).wake();
+    }
+    drive(run, shutdown, &Panics::listen(), progress)
         .await
         .unwrap()
 }
@@ -117,7 +172,15 @@ fn a_panic_in_whichever_task_undoes_and_reports() {
         let scenario = practice.scenario(STEPS, NO_EXPOSURE);
         let armed = Arc::new(AtomicBool::new(task == Task::Step));
         let ended = std::thread::scope(|scope| {
-            let running = scope.spawn(|| runtime.block_on(run(&practice, &scenario, task, &armed)));
+            let running = scope.spawn(|| {
+                runtime.block_on(run(
+                    &practice,
+                    &scenario,
+                    task,
+                    &armed,
+                    &Shutdown::default(),
+                ))
+            });
             if task != Task::Step {
                 practice.wait_for_demo("change", is_one);
                 armed.store(true, Ordering::Relaxed);
@@ -141,8 +204,10 @@ fn a_panic_of_the_undo_itself_is_told_and_restore_finishes_it() {
     let scenario = practice.scenario("[{scale: {to: 1}}]", NO_EXPOSURE);
     let armed = Arc::new(AtomicBool::new(false));
     let ended = std::thread::scope(|scope| {
-        let running =
-            scope.spawn(|| runtime.block_on(run(&practice, &scenario, Task::Undo, &armed)));
+        let running = scope.spawn(|| {
+            let shutdown = Shutdown::default();
+            runtime.block_on(run(&practice, &scenario, Task::Undo, &armed, &shutdown))
+        });
         practice.wait_for_demo("change", is_one);
         armed.store(true, Ordering::Relaxed);
         running.join().expect("no panic gets so far")
@@ -154,6 +219,41 @@ fn a_panic_of_the_undo_itself_is_told_and_restore_finishes_it() {
     let restored = practice.restore();
     assert!(restored.status.success(), "{}", shown(&restored));
     assert_eq!(practice.at_rest(), before, "{}", shown(&restored));
+}
+
+#[test]
+fn a_panic_of_the_ending_leaves_the_undoing_and_the_report_as_they_are() {
+    let _alone = ALONE.lock();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (task, steps) in [
+        (Task::Finish, "[{scale: {to: 1}}]"),
+        (Task::BreakOff, STEPS),
+    ] {
+        let practice = Practice::alive(&Node::new(Duration::from_millis(200)));
+        let before = practice.at_rest();
+        let scenario = practice.scenario(steps, NO_EXPOSURE);
+        let (armed, shutdown) = (Arc::default(), Shutdown::default());
+        let ended = std::thread::scope(|scope| {
+            let running = scope
+                .spawn(|| runtime.block_on(run(&practice, &scenario, task, &armed, &shutdown)));
+            practice.wait_for_demo("change", is_one);
+            if task == Task::BreakOff {
+                shutdown.stop.cancel();
+            }
+            running.join().expect("no panic gets so far")
+        });
+        if task == Task::Finish {
+            ended_well(task, &ended);
+        } else {
+            assert_eq!(
+                ended.halt,
+                Some(Halt::Interrupted),
+                "the first reason counts"
+            );
+        }
+        assert!(ended.stored.is_ok() && ended.undo.is_clean(), "{ended:?}");
+        assert_eq!(practice.at_rest(), before, "{task:?}: {}", ended.undo);
+    }
 }
 
 /// Where the program that panics finds its command line.

@@ -148,9 +148,8 @@ impl Halting {
     }
 
     /// The run's own task panicked.
-    pub(super) fn panicked(&self) -> Halt {
+    pub(super) fn panicked(&self) {
         self.end.set(Halt::Panicked(words(&self.panics)));
-        self.halt().expect("it was set just now")
     }
 
     pub(super) async fn finish(self) {
