@@ -127,10 +127,10 @@ pub(super) async fn follow_all(
         for pod in book.all() {
             // What was over before the run, an evicted pod perhaps, may have no log any more, and
             // has nothing to say of the run.
-            if pod.finished && !book.is_marked() {
+            if (pod.finished || pod.gone) && !book.is_marked() {
                 over.insert(pod.uid.clone());
             }
-            if pod.gone || over.contains(&pod.uid) {
+            if over.contains(&pod.uid) {
                 continue;
             }
             let wanted = |name: &str| matches!(which, Which::All) || name == SIDECAR;
@@ -214,5 +214,37 @@ mod tests {
             asked.iter().all(|path| !path.contains("evicted")),
             "{asked:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_came_and_went_unseen_has_a_log_that_nobody_read() {
+        let (client, asked) = scripted(Vec::new());
+        let (sink, mut facts) = sink();
+        let book = PodBook::default();
+        book.mark();
+        book.apply(&pod("a", json!({"running": {}})));
+        book.remove("uid-a");
+        let (token, followers) = (CancellationToken::new(), Followers::default());
+        let all = follow_all(
+            client,
+            "shop".to_owned(),
+            sink,
+            book.clone(),
+            Which::All,
+            followers.clone(),
+            token.clone(),
+        );
+        let task = tokio::spawn(all);
+        let blind = until(&mut facts, |fact| match kind(fact) {
+            Some(EventKind::Blind(blind)) => Some(blind.clone()),
+            _ => None,
+        })
+        .await;
+        assert_eq!(blind.what, "logs/a/app");
+        assert_eq!((blind.from, blind.to), (None, None), "{blind:?}");
+        token.cancel();
+        task.await.expect("it ends");
+        assert_eq!(followers.unfinished(&book), Vec::<String>::new());
+        assert!(asked.lock().unwrap().is_empty(), "it is gone");
     }
 }

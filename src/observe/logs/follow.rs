@@ -38,7 +38,12 @@ pub(super) struct Follower {
     instance: u32,
     /// The container ran before the run began: only the end of its log is read.
     earlier: bool,
-    broken: Option<(RunOffset, String)>,
+    /// A stream of this instance was opened.
+    opened: bool,
+    /// Up to here the log was read; `None`: nothing of it was.
+    read_to: Option<RunOffset>,
+    /// Since when it could not be read, and why.
+    broken: Option<(Option<RunOffset>, String)>,
     /// The last stream ended in good order.
     clean: bool,
     lag: Lag,
@@ -87,6 +92,8 @@ impl Follower {
             followers,
             resume: Resume::default(),
             instance: found.map_or(0, |found| found.instance),
+            opened: false,
+            read_to: None,
             broken: None,
             clean: false,
             lag: Lag::default(),
@@ -100,8 +107,22 @@ impl Follower {
             () = token.cancelled() => true,
             () = self.follow() => false,
         };
-        if let Some((from, reason)) = self.broken.take() {
-            self.blind(Some(from), None, reason);
+        let broken = self.broken.take();
+        if self.is_unread() {
+            let (from, reason) = broken.unwrap_or_else(|| {
+                let when = if cancelled {
+                    "run ended"
+                } else {
+                    "pod was gone"
+                };
+                (
+                    self.read_to,
+                    format!("the {when} before its log was opened"),
+                )
+            });
+            self.blind(from, None, reason);
+        } else if let Some((from, reason)) = broken {
+            self.blind(from, None, reason);
         } else if let Some(late) = self.lag.behind().filter(|_| cancelled) {
             let from = self.sink.clock().now() - late;
             let reason = format!(
@@ -127,14 +148,24 @@ impl Follower {
     }
 
     async fn follow(&mut self) {
+        // By its name another pod may be found.
+        if self.state().is_none() {
+            return;
+        }
         let mut backoff = Backoff::default();
         loop {
             let ended_before = self.has_ended();
             match self.open().await {
                 Ok(stream) => {
+                    let opened_before = std::mem::replace(&mut self.opened, true);
                     self.set_open(true);
                     let end = self.read(stream).await;
                     self.set_open(false);
+                    if matches!(end, End::Kubelet(_)) {
+                        self.opened = opened_before;
+                    } else {
+                        self.read_to = Some(self.sink.clock().now());
+                    }
                     match self.after(end, ended_before, &mut backoff).await {
                         Step::Again => {}
                         Step::Instance(instance) => self.begin(instance).await,
@@ -161,6 +192,13 @@ impl Follower {
             container.instance > self.instance
                 || (container.ended && container.instance == self.instance)
         })
+    }
+
+    /// Nothing was read of the container's last instance that the API has told of.
+    fn is_unread(&self) -> bool {
+        let pod = self.book.get(&self.uid);
+        let last = pod.as_ref().and_then(|pod| pod.container(&self.container));
+        !self.opened || last.is_some_and(|last| last.started && last.instance > self.instance)
     }
 
     fn params(&mut self, previous: bool) -> LogParams {
@@ -242,11 +280,11 @@ impl Follower {
     fn mended(&mut self, seen: Seen) {
         let broken = self.broken.take();
         if seen == Seen::NewAfterHole {
-            let (from, reason) = broken
-                .unwrap_or_else(|| (self.sink.clock().now(), "the stream had ended".to_owned()));
+            let (from, reason) =
+                broken.unwrap_or_else(|| (self.read_to, "the stream had ended".to_owned()));
             let to = Some(self.sink.clock().now());
             let reason = format!("{reason}; the resumed log does not overlap");
-            self.blind(Some(from), to, reason);
+            self.blind(from, to, reason);
         }
     }
 
@@ -291,8 +329,7 @@ impl Follower {
     }
 
     fn break_off(&mut self, reason: String) {
-        let now = self.sink.clock().now();
-        self.broken.get_or_insert((now, reason));
+        self.broken.get_or_insert((self.read_to, reason));
     }
 
     async fn refused(&mut self, error: &kube::Error, backoff: &mut Backoff) -> Step {
@@ -306,8 +343,8 @@ impl Follower {
                 self.notice("ended", "the pod is gone");
                 return Step::Done;
             }
-            401 | 403 if self.resume.is_empty() => {
-                self.blind(None, None, error.to_string());
+            401 | 403 if !self.opened => {
+                self.break_off(error.to_string());
                 return Step::Done;
             }
             // The container waits to start: its status was ahead of the runtime.
@@ -347,13 +384,18 @@ impl Follower {
     async fn begin(&mut self, instance: u32) {
         if instance == self.instance + 1 {
             let params = self.params(true);
-            if let Ok(stream) = self.api.log_stream(&self.pod, &params).await {
-                self.read(stream).await;
+            if let Ok(stream) = self.api.log_stream(&self.pod, &params).await
+                && let End::Broken(reason) = self.read(stream).await
+            {
+                self.break_off(reason);
             }
+        }
+        if let Some((from, reason)) = self.broken.take() {
+            self.blind(from, Some(self.sink.clock().now()), reason);
         }
         self.instance = instance;
         self.earlier = false;
-        self.broken = None;
+        (self.opened, self.clean) = (false, false);
         self.resume.restart();
     }
 

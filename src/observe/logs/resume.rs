@@ -53,11 +53,6 @@ impl Resume {
         *self = Self::default();
     }
 
-    /// Whether anything was seen so far.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.last.is_none()
-    }
-
     /// Judges a line of the open stream and remembers it. Lines without a stamp are new.
     pub(super) fn take(&mut self, line: &LogLine) -> Seen {
         let Some(stamp) = line.stamp else {

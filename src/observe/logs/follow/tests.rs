@@ -153,12 +153,94 @@ async fn a_restarted_container_is_followed_into_its_next_instance() {
         Answer::status(404, "NotFound"),
     ]);
     until(&mut facts, line_of).await;
-    let mut next = pod("a", json!({"running": {}}));
-    next["status"]["containerStatuses"][0]["restartCount"] = json!(3);
-    book.apply(&next);
+    book.apply(&instance(3));
     let mut lines = Vec::new();
     while lines.last().map(String::as_str) != Some("second") {
         lines.push(until(&mut facts, line_of).await);
     }
     assert_eq!(lines, ["its last words", "second"]);
+}
+
+fn instance(number: u32) -> serde_json::Value {
+    let mut pod = pod("a", json!({"running": {}}));
+    pod["status"]["containerStatuses"][0]["restartCount"] = json!(number);
+    pod
+}
+
+#[tokio::test]
+async fn a_log_that_was_never_opened_is_blindness_from_its_start() {
+    let not_found = || Answer::status(404, "NotFound");
+    for (answers, expected) in [
+        (vec![not_found()], "the pod was gone"),
+        (vec![Answer::status(500, "Broken"), not_found()], "Broken"),
+        (vec![Answer::status(403, "Forbidden")], "Forbidden"),
+        (
+            vec![
+                Answer::ok("failed to create fsnotify watcher: too many open files\n"),
+                not_found(),
+            ],
+            "fsnotify",
+        ),
+    ] {
+        let (_book, _token, mut facts) = start(answers);
+        let (_, blind) = collect(&mut facts).await;
+        assert_eq!(blind.len(), 1, "{blind:?}");
+        assert_eq!((blind[0].from, blind[0].to), (None, None), "{blind:?}");
+        assert!(blind[0].reason.contains(expected), "{blind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_not_opened_until_the_end_of_the_run_is_blindness() {
+    let (_book, token, mut facts) = start(Vec::new());
+    token.cancel();
+    let (_, blind) = collect(&mut facts).await;
+    assert_eq!(blind.len(), 1, "{blind:?}");
+    assert_eq!((blind[0].from, blind[0].to), (None, None), "{blind:?}");
+}
+
+#[tokio::test]
+async fn a_container_that_says_nothing_has_a_log_that_was_read() {
+    let (_book, _token, mut facts) = start(vec![log(&[]), Answer::status(404, "NotFound")]);
+    let (lines, blind) = collect(&mut facts).await;
+    assert_eq!((lines.len(), blind), (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_new_instance_whose_log_was_never_opened_is_blindness_from_the_end_of_the_one_before() {
+    let (book, _token, mut facts) = start(vec![
+        log(&[(1, "first")]),
+        log(&[(1, "first")]),
+        // Neither the rest of it nor the next one.
+        Answer::status(404, "NotFound"),
+        Answer::status(404, "NotFound"),
+    ]);
+    until(&mut facts, line_of).await;
+    book.apply(&instance(3));
+    let (_, blind) = collect(&mut facts).await;
+    assert_eq!(blind.len(), 1, "{blind:?}");
+    assert!(
+        blind[0].from.is_some() && blind[0].to.is_none(),
+        "{blind:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_rest_of_an_instance_that_nobody_keeps_any_more_is_blindness() {
+    let (book, _token, mut facts) = start(vec![
+        log(&[(1, "first")]).tail(Tail::Break),
+        Answer::ok("failed to create fsnotify watcher: too many open files\n"),
+        Answer::status(400, "BadRequest"),
+        log(&[(9, "second")]),
+        Answer::status(404, "NotFound"),
+    ]);
+    until(&mut facts, line_of).await;
+    book.apply(&instance(3));
+    let (lines, blind) = collect(&mut facts).await;
+    assert_eq!(lines, ["second"]);
+    assert_eq!(blind.len(), 1, "{blind:?}");
+    assert!(
+        blind[0].from.is_some() && blind[0].to.is_some(),
+        "{blind:?}"
+    );
 }
