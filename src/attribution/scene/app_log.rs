@@ -3,6 +3,10 @@
 //! Apps word it freely, so lines are recognised by what such lines have in common in many
 //! languages and frameworks, never by one app's text.
 
+mod told;
+
+pub(in crate::attribution) use told::{Says, Told};
+
 use crate::evidence::{
     Clock, Constraint, ContainerLog, ContainerSpec, FLOOR, Interval, LogLine, PodEvent, PodLife,
     STAMP_WIDTH, Timeline, WATCH_LATENCY,
@@ -69,11 +73,11 @@ pub(in crate::attribution) struct AppLog {
     pub(in crate::attribution) container: String,
     /// The record has the log, and it holds at least one line.
     pub(in crate::attribution) seen: bool,
-    /// Lines that tell of a shutdown: index, stamp (epoch nanoseconds of the node's clock).
-    pub(in crate::attribution) shutdown: Vec<(usize, i64)>,
+    /// Lines that read like a shutdown.
+    pub(in crate::attribution) shutdown: Vec<Told>,
     /// Lines that tell of a shutdown and have no stamp of their own.
     pub(in crate::attribution) unstamped: Vec<Unstamped>,
-    /// Lines that tell that it listens.
+    /// Lines that tell that it listens: index, stamp (epoch nanoseconds of the node's clock).
     pub(in crate::attribution) listening: Vec<(usize, i64)>,
     /// The stamp of its last line.
     pub(in crate::attribution) last: Option<i64>,
@@ -132,8 +136,9 @@ impl AppLog {
         found.last_words = last_words(life, &app.name, log, until);
         if let (Some(_), Some((_, listens))) = (after, found.listening.first().copied()) {
             // Floored stamps may let in a last line of the predecessor.
-            found.shutdown.retain(|(_, stamp)| *stamp >= listens);
+            found.shutdown.retain(|told| told.stamp >= listens);
         }
+        told::compare(&mut found.shutdown, life, &app.name);
         found
     }
 
@@ -157,7 +162,9 @@ impl AppLog {
         }
         self.farewell = FAREWELL.is_match(&line.text).then_some(stamp);
         if SHUTDOWN.is_match(&line.text) {
-            self.shutdown.push((index, stamp));
+            let signalled = SIGNALLED.is_match(&line.text);
+            self.shutdown
+                .push(Told::new(index, stamp, &line.text, signalled));
         } else if LISTENING.is_match(&line.text) {
             self.listening.push((index, stamp));
         }
@@ -283,7 +290,9 @@ pub(super) fn constraints(
             method,
         ));
     }
-    if let (Some(deletion), Some((_, stamp))) = (&life.deletion, log.shutdown.first())
+    // What the app says more than once it may have said before its signal.
+    let shutdown = log.shutdown.iter().find(|told| told.single);
+    if let (Some(deletion), Some(told)) = (&life.deletion, shutdown)
         && !life.going_before_run
         && !life.unseen
         && log.shutdown.len() <= 8
@@ -298,7 +307,7 @@ pub(super) fn constraints(
         let known = wall(deletion.seen) - WATCH_LATENCY + deletion.slept(hook).0;
         found.push(Constraint::stamped_after(
             clock(),
-            *stamp,
+            told.stamp,
             0,
             known,
             true,

@@ -5,7 +5,7 @@ mod ends;
 mod told;
 
 use super::Blind;
-use super::app_log::{self, AppLog};
+use super::app_log::{self, AppLog, Says};
 use super::instants::{Answers, Crash, End, How, Reaction};
 use super::proxy_log::ProxyLife;
 use crate::attribution::SidecarKind;
@@ -240,26 +240,28 @@ impl Pod {
         let Some(deleted) = self.deleted else {
             return;
         };
-        for (index, stamp) in &self.log.shutdown {
-            let after = self
-                .place(offsets, *stamp, 0)
-                .is_none_or(|at| at.hi.0 + SAME >= deleted.lo.0);
-            if after {
-                self.reaction = Reaction::Logged(*index);
-                return;
-            }
-        }
-        // Without a stamp a line may be of any time: one that only a signal can have brought tells
-        // of it, any other leaves open whether the app was silent.
         let before = |stamp: i64| {
             let at = self.place(offsets, stamp, 0);
             at.is_some_and(|at| at.hi.0 + SAME < deleted.lo.0)
         };
+        let mut open = false;
+        for told in self.log.shutdown.iter().filter(|told| !before(told.stamp)) {
+            match told.says(before) {
+                Says::Ending => {
+                    self.reaction = Reaction::Logged(told.line);
+                    return;
+                }
+                Says::Either => open = true,
+                Says::Nothing => {}
+            }
+        }
+        // Without a stamp a line may be of any time: one that only a signal can have brought tells
+        // of it, any other leaves open whether the app was silent.
         let late = self.log.unstamped.iter();
         let late: Vec<_> = late.filter(|line| !line.by.is_some_and(before)).collect();
         if let Some(line) = late.iter().find(|line| line.signalled) {
             self.reaction = Reaction::Logged(line.line);
-        } else if !late.is_empty() {
+        } else if open || !late.is_empty() {
             self.reaction = Reaction::Unknown;
         }
     }
@@ -292,8 +294,8 @@ impl Pod {
         let Reaction::Logged(index) = self.reaction else {
             return None;
         };
-        let (_, stamp) = self.log.shutdown.iter().find(|(line, _)| *line == index)?;
-        app_log::place(offsets, self.life.node.as_deref(), *stamp)
+        let told = self.log.shutdown.iter().find(|told| told.line == index)?;
+        app_log::place(offsets, self.life.node.as_deref(), told.stamp)
     }
 
     /// It accepted connections until then at least, the pod being deleted: until its preStop hook had

@@ -1,7 +1,7 @@
 //! Did an app that was killed at the end of its grace hear its signal, as its log has it (C3, C5)?
 
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp, transport};
-use super::{Cause, Findings};
+use super::{Cause, Confidence, Findings};
 use crate::evidence::{Change, ConnectionKind, ErrorClass, RequestPhase, Resource};
 use serde_json::json;
 
@@ -9,15 +9,20 @@ use serde_json::json;
 fn killed(text: Option<&str>, bare: bool) -> Findings {
     let mut stage = Stage::new().with_old_pods();
     stage.bare = bare;
+    if let Some(text) = text {
+        stage.log("old-1", "app", AT + 30 * MILLI, text);
+    }
+    killed_on(stage)
+}
+
+/// On a stage where `old-1` has written what it writes.
+fn killed_on(mut stage: Stage) -> Findings {
     let ending = Ending {
         grace: 8 * SECOND,
         app: (8_050 * MILLI, 137),
         ..Ending::at_once()
     };
     stage.end("old-1", AT, ending, STAYS);
-    if let Some(text) = text {
-        stage.log("old-1", "app", AT + 30 * MILLI, text);
-    }
     cut(&mut stage, AT + 8_055 * MILLI);
     stage.explain()
 }
@@ -97,5 +102,56 @@ fn an_app_is_killed_at_the_end_of_a_grace_period_that_was_shortened() {
         let found = shortened(grace, reacts, 8_050 * MILLI);
         assert_eq!(found.failures[0].cause, cause, "{grace}");
         assert_eq!(deaf(&found), cause == Cause::TermSignalUnhandled, "{grace}");
+    }
+}
+
+#[test]
+fn what_an_app_says_every_day_is_no_reaction() {
+    let daily = [
+        "2026/11/24 15:21:0# [info] 29#29: *# client 10.244.0.1# closed keepalive connection",
+        "10.244.0.1 - GET /orders/draining?page=# 200",
+        "worker 3 stopped job 11#",
+    ];
+    for line in daily {
+        for (last, cause) in [
+            (None, Cause::TermSignalUnhandled),
+            (Some("shutting down"), Cause::GraceExceeded),
+        ] {
+            let mut stage = Stage::new().with_old_pods();
+            for second in 0..7 {
+                let text = line.replace('#', &second.to_string());
+                let at = AT + (2 * second - 9) * SECOND;
+                stage.log("old-1", "app", at, &text);
+            }
+            if let Some(last) = last {
+                stage.log("old-1", "app", AT + 30 * MILLI, last);
+            }
+            let found = killed_on(stage);
+            assert_eq!(found.failures[0].cause, cause, "{line} {last:?}");
+            assert_eq!(deaf(&found), last.is_none(), "{line} {last:?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_as_of_an_earlier_end_or_of_another_signal_leaves_the_reaction_open() {
+    for (restarted, line, heard) in [
+        (true, "received SIGTERM", true),
+        (true, "shutting down", false),
+        (false, "caught signal 1", false),
+    ] {
+        let mut stage = Stage::new().with_old_pods();
+        stage.log("old-1", "app", 3 * SECOND, line);
+        if restarted {
+            stage.crash("old-1", 4 * SECOND, 0, "Completed");
+        }
+        stage.log("old-1", "app", AT + 30 * MILLI, line);
+        let found = killed_on(stage);
+        assert!(!deaf(&found), "{restarted} {line}");
+        let proved = found.failures[0].confidence == Confidence::Proved;
+        assert_eq!(proved, heard, "{restarted} {line}");
+        if heard {
+            assert_eq!(found.failures[0].cause, Cause::GraceExceeded, "{line}");
+        }
     }
 }
