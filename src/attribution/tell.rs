@@ -171,9 +171,14 @@ fn because(
                 let text = format!("slices showed `{name}` as ready");
                 told.push(says(Some(Interval::point(routed)), text, Vec::new()));
             }
-            if let Some(listened) = pod.listened {
-                let text = format!("`{name}` listened for the first time");
-                told.push(says(Some(listened), text, Vec::new()));
+            let (whose, begun) = if hypothesis.hop == Hop::Pod && pod.sidecar.is_some() {
+                ("the proxy of ", pod.proxied)
+            } else {
+                ("", pod.listened)
+            };
+            if let Some(begun) = begun {
+                let text = format!("{whose}`{name}` listened for the first time");
+                told.push(says(Some(begun), text, Vec::new()));
             }
         }
         Because::Deregistration => {

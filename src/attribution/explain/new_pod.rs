@@ -1,7 +1,8 @@
 //! `new-pod-not-ready`: the pod was not being deleted, and its listener not open yet (C8).
 //!
-//! It was in the routes because it has no readiness probe, or one that a proxy answers. A pod that
-//! had answered before, or was listening before, is no new pod.
+//! It was in the routes because it has no readiness probe, or one that a proxy answers, or because its
+//! Service publishes addresses that are not ready. A pod that had answered before, or was listening
+//! before, is no new pod.
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
@@ -21,11 +22,14 @@ pub(super) fn explain(
     let Shape::Link(link) = case.shape else {
         return;
     };
-    if link.kind != LinkKind::Refused || pod.life.initial && pod.listened.is_none() {
+    // The proxy accepts before the app listens; only a proxy that is not up yet refuses, and its own
+    // probe keeps such a pod out of the routes, unless the Service minds none (facts 3.2).
+    let by_proxy = link.hop == Hop::Pod && pod.sidecar.is_some();
+    if by_proxy && !pod.published_early() {
         return;
     }
-    if link.hop == Hop::Pod && pod.sidecar.is_some() {
-        // The proxy accepts before the app listens; only a proxy that is not up yet refuses.
+    let begun = if by_proxy { pod.proxied } else { pod.listened };
+    if link.kind != LinkKind::Refused || pod.life.initial && begun.is_none() {
         return;
     }
     let routed = match pod.routed {
@@ -38,8 +42,8 @@ pub(super) fn explain(
     if followed.is_some_and(|seen| scene.routes.behind(case.client, seen, case.sent())) {
         return;
     }
-    let until = match pod.listened {
-        Some(listened) => RunOffset(listened.hi.0 + SAME),
+    let until = match begun {
+        Some(begun) => RunOffset(begun.hi.0 + SAME),
         None => RunOffset(routed.0.saturating_add(YOUNG)),
     };
     let closed = Interval {
@@ -56,16 +60,16 @@ pub(super) fn explain(
     {
         return;
     }
-    if pod.deleted.is_some_and(|deleted| deleted.lo < case.sent()) && pod.listened.is_none() {
+    if pod.deleted.is_some_and(|deleted| deleted.lo < case.sent()) && begun.is_none() {
         return;
     }
     let weight = match (pod.guarded(), case.pointed()) {
         (_, true) => 2.0,
-        (false, false) => 1.5 * routed_to(scene, case, link.hop, pod),
+        (false, false) => 1.5 * routed_to(scene, case, link.hop, pod.routed, begun),
         (true, false) => 0.05,
     };
-    let weight = weight * early(pod, case.sent());
-    let tight = pod.listened.is_some_and(|listened| listened.lo >= case.end);
+    let weight = weight * early(pod.routed, begun, case.sent());
+    let tight = begun.is_some_and(|begun| begun.lo >= case.end);
     found.push(
         Hypothesis::new(
             Cause::NewPodNotReady,
@@ -82,28 +86,32 @@ pub(super) fn explain(
 
 /// How likely it is that the client's routes led to the pod: it must then have refused its share.
 /// Chance alone can be otherwise, so it never rules the pod out.
-fn routed_to(scene: &Scene<'_>, case: &Case<'_>, hop: Hop, pod: &Pod) -> f64 {
-    match (pod.routed, pod.listened) {
-        (Some(ready), Some(listened)) if hop == Hop::Pod && !case.meshed => {
+fn routed_to(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    hop: Hop,
+    routed: Option<RunOffset>,
+    begun: Option<Interval>,
+) -> f64 {
+    match (routed, begun) {
+        (Some(ready), Some(begun)) if hop == Hop::Pod && !case.meshed => {
             let routes = &scene.routes;
-            let share = routes.arrived(case.client, ready, case.sent(), listened.lo);
+            let share = routes.arrived(case.client, ready, case.sent(), begun.lo);
             share.max(0.15)
         }
         _ => 1.0,
     }
 }
 
-/// How surely the pod did not listen yet, and was in the routes already, when the attempt began.
-fn early(pod: &Pod, begun: RunOffset) -> f64 {
-    let deaf = pod.listened.map_or(1.0, |listened| {
+/// How surely the pod did not listen yet, and was in the routes already, when the attempt was sent.
+fn early(routed: Option<RunOffset>, begun: Option<Interval>, sent: RunOffset) -> f64 {
+    let deaf = begun.map_or(1.0, |begun| {
         let later = Interval {
-            lo: RunOffset(begun.0 - SAME / 4),
+            lo: RunOffset(sent.0 - SAME / 4),
             hi: RunOffset(i64::MAX),
         };
-        overlap(listened, later)
+        overlap(begun, later)
     });
-    let routed = pod
-        .routed
-        .is_none_or(|routed| routed.0 - begun.0 <= WATCH_LATENCY);
+    let routed = routed.is_none_or(|routed| routed.0 - sent.0 <= WATCH_LATENCY);
     if routed { deaf } else { 0.3 * deaf }
 }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod ends;
+mod starts;
 mod told;
 
 use super::Blind;
@@ -37,6 +38,8 @@ pub(in crate::attribution) struct Pod {
     pub(in crate::attribution) stopped: Option<Interval>,
     /// It listened for the first time somewhere in here.
     pub(in crate::attribution) listened: Option<Interval>,
+    /// Its proxy took connections for the first time somewhere in here.
+    pub(in crate::attribution) proxied: Option<Interval>,
     /// Slices showed it as ready from this arrival on.
     pub(in crate::attribution) routed: Option<RunOffset>,
     /// Slices showed it as not ready any more from this arrival on.
@@ -84,6 +87,7 @@ impl Pod {
             signalled: None,
             stopped: None,
             listened: None,
+            proxied: None,
             routed: endpoints.first_ready(&life.uid).map(|change| change.seen),
             withdrawn: endpoints.withdrawn(&life.uid).map(|change| change.seen),
             gone: None,
@@ -178,42 +182,6 @@ impl Pod {
             .map(Deletion::shortest_grace)
             .filter(|grace| *grace > 0)
             .unwrap_or(self.life.spec_grace)
-    }
-
-    fn place_start(&mut self, offsets: &ClockOffsets) {
-        if self.life.initial
-            && self
-                .life
-                .starts
-                .iter()
-                .all(|start| start.seen == self.life.first_seen)
-        {
-            return;
-        }
-        let answered = self.answers.earliest_end;
-        let line = self
-            .log
-            .listening
-            .first()
-            .and_then(|(_, stamp)| self.place(offsets, *stamp, 0));
-        let lo = line.map_or(self.life.first_seen, |line| {
-            line.lo.max(self.life.first_seen)
-        });
-        let served = self
-            .proxy
-            .served
-            .and_then(|(first, _)| self.place(offsets, first, 0));
-        let hi = [
-            line.map(|line| line.hi),
-            answered,
-            served.map(|served| served.hi),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
-        if let Some(hi) = hi {
-            self.listened = Some(Interval { lo: lo.min(hi), hi });
-        }
     }
 
     /// From its deletion to its app's end; to the end of the record where that was not seen.
@@ -312,20 +280,5 @@ impl Pod {
         let app = told.max(hooked.map(|signalled| signalled.lo))?;
         let proxy = self.sidecar.and(self.proxy_end).map(|end| end.at.lo);
         Some(proxy.map_or(app, |proxy| proxy.min(app)))
-    }
-
-    /// Slices showed it as ready before it listened, whatever probe it has.
-    pub(in crate::attribution) fn ready_too_early(&self) -> bool {
-        match (self.routed, self.listened) {
-            (Some(routed), Some(listened)) => listened.lo.0 > routed.0 + WATCH_LATENCY,
-            _ => false,
-        }
-    }
-
-    /// Its app's readiness probe keeps it out of the routes until it listens. A probe that succeeds
-    /// before the app listens is as good as none.
-    pub(in crate::attribution) fn guarded(&self) -> bool {
-        let probed = self.life.app().is_some_and(|app| app.readiness_probe);
-        probed && !self.ready_too_early()
     }
 }

@@ -61,6 +61,8 @@ pub(in crate::attribution) struct ProxyLife {
     pub(in crate::attribution) access_seen: bool,
     /// Stamps of its first access line and of its last line of any kind.
     pub(in crate::attribution) written: Option<(i64, i64)>,
+    /// Envoy served for the first time by then.
+    pub(in crate::attribution) ready: Option<i64>,
     /// It was told to drain or to stop.
     pub(in crate::attribution) told: Option<Word>,
     /// How it waits before it ends Envoy.

@@ -1,7 +1,7 @@
 //! New pods that are in the routes before they listen, while an old one dies.
 
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
-use super::{Cause, Confidence};
+use super::{Cause, Confidence, SidecarKind};
 use crate::evidence::{Change, Resource};
 use serde_json::json;
 
@@ -158,6 +158,46 @@ fn refusals_while_a_hook_sleeps_are_of_new_pods_without_a_probe() {
     let answers = AT + 3_500 * MILLI;
     stage.answers("local", answers, answers + 300 * MILLI, 20, &["new-1"]);
     assert_eq!(stage.causes(), [Cause::NewPodNotReady; 30]);
+}
+
+/// `new-1` comes at [`AT`] and is ready at three seconds; its sidecar, at two, if its log was seen. The
+/// Service publishes it at once, or as usual. Somebody is refused.
+fn behind_a_sidecar(kind: SidecarKind, early: bool, log: bool, refused: i64) -> Stage {
+    let mut stage = Stage::with_sidecar(Some(kind)).with_old_pods();
+    let running = || json!({"running": {"startedAt": stamp(AT)}});
+    let new = stage.pod("new-1", running(), None, false);
+    stage.object(AT, Resource::Pods, Change::Added, new);
+    let ready = stage.pod("new-1", running(), None, true);
+    stage.object(AT + 3 * SECOND, Resource::Pods, Change::Modified, ready);
+    let published = AT + if early { 40 * MILLI } else { 3_040 * MILLI };
+    let all = ["old-1", "old-2", "new-1"].map(|name| (name, true, true, false));
+    stage.slice(published, &all);
+    stage.log("new-1", "app", AT + 200 * MILLI, "listening on :8080");
+    if log {
+        stage.agent("new-1", AT + 2 * SECOND, "Envoy proxy is ready");
+    }
+    stage.refused(AT + refused);
+    stage
+}
+
+/// Facts 3.2: a sidecar's own probe keeps its pod out of the routes, save where the Service has
+/// `publishNotReadyAddresses`.
+#[test]
+fn a_sidecar_that_is_not_up_yet_refuses_where_its_pod_is_in_the_routes_already() {
+    for kind in [SidecarKind::Classic, SidecarKind::Native] {
+        for (early, log, refused, cause) in [
+            (true, true, SECOND, Cause::NewPodNotReady),
+            (true, false, SECOND, Cause::NewPodNotReady),
+            (true, true, 2_500 * MILLI, Cause::Unexplained),
+            (false, true, SECOND, Cause::Unexplained),
+            (false, false, SECOND, Cause::Unexplained),
+        ] {
+            let found = behind_a_sidecar(kind, early, log, refused).explain();
+            let failure = &found.failures[0];
+            assert_eq!(failure.cause, cause, "{kind:?} {early} {log} {refused}");
+            assert_ne!(failure.confidence, Confidence::Proved);
+        }
+    }
 }
 
 /// `old-1` ends at once; `new-1` is in the routes since long and answers a little later.

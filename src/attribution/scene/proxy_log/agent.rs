@@ -1,4 +1,5 @@
-//! What does an agent say of its proxy's end: when it was told, how it waits, when it ends Envoy?
+//! What does an agent say of its proxy: when it served first, when it was told to end, how it waits,
+//! when it ends Envoy?
 
 use super::ProxyLife;
 use crate::evidence::go_duration;
@@ -33,6 +34,7 @@ pub(super) fn read(life: &mut ProxyLife, index: usize, line: &AgentLine<'_>, sta
             life.wait = None;
             life.aborted = None;
         }
+        AgentKind::Ready => life.ready = life.ready.or(at),
         AgentKind::SigtermReceived
         | AgentKind::DrainStart
         | AgentKind::DrainEndpoint
