@@ -19,7 +19,7 @@ mod tell;
 
 pub use cause::{Cause, Modifier};
 pub use findings::{
-    Attribution, ClockBound, Confidence, Evidence, Findings, Hop, LEFT_FIRST_S, Missing,
+    Attribution, ClockBound, Confidence, CutShort, Evidence, Findings, Hop, LEFT_FIRST_S, Missing,
     OutboundSummary, PodFinding, RunnerUp, SidecarDrain, SidecarKind, Stance,
 };
 

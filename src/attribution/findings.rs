@@ -171,8 +171,8 @@ pub struct PodFinding {
     /// The same at least and at most, as floored stamps and last words leave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar_lead_between_s: Option<(f64, f64)>,
-    /// How its classic sidecar waited after it was told to stop, and how long the app would have
-    /// needed it.
+    /// How its sidecar waited after it was told to stop, and how long the app would have needed it;
+    /// of a native one only where it left first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<SidecarDrain>,
     /// Milliseconds from the last instant at which it could be sent something to the one at which
@@ -190,7 +190,8 @@ pub struct PodFinding {
     pub missing: Vec<Missing>,
 }
 
-/// How a classic sidecar of a deleted pod waits before it leaves (facts 3.3).
+/// How the sidecar of a deleted pod waits before it leaves (facts 3.3); a native one has no wait of
+/// its own (facts 1.4).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SidecarDrain {
     /// `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`: it leaves when nobody is connected, and ignores
@@ -198,12 +199,34 @@ pub struct SidecarDrain {
     pub until_idle: bool,
     /// Seconds that it waits, or with `until_idle` waits at least; `null`: not seen.
     pub period_s: Option<f64>,
-    /// Seconds from the moment it was told to stop to the app's end.
+    /// Seconds from the moment it was told to stop to the app's end; of a native one from the deletion.
     pub needed_s: f64,
     /// Seconds from the deletion to that moment: its own preStop hook.
     pub prestop_s: f64,
-    /// The pod's grace period in seconds.
+    /// The grace period of the deletion in seconds.
     pub grace_s: f64,
+    /// `terminationGracePeriodSeconds` of the pod.
+    #[serde(default)]
+    pub spec_grace_s: f64,
+    /// Not its own wait but the end of the grace period ended it.
+    #[serde(default)]
+    pub ended_by_grace: bool,
+    /// What the end of the grace period cut short at the app, which needs longer than was seen then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_cut: Option<CutShort>,
+}
+
+/// What the end of a grace period cuts short at an app (facts 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutShort {
+    /// Its preStop hook, so many seconds before the hook's end; `null`: its length is not known.
+    Prestop {
+        /// Seconds.
+        left_s: Option<f64>,
+    },
+    /// The app itself, by SIGKILL.
+    App,
 }
 
 /// How a sidecar is run.

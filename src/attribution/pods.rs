@@ -3,6 +3,7 @@
 //! Hazards need no failed request: a container killed by SIGKILL, a deaf app, a sidecar that left
 //! before its app or never ends, a preStop hook that failed, a thin margin.
 
+mod drain;
 mod ends;
 mod hazards;
 mod margin;
@@ -43,7 +44,7 @@ pub(super) fn find(scene: &Scene<'_>) -> (Vec<PodFinding>, OutboundSummary) {
             outbound_failures: lost.map(|lost| lost.lost),
             sidecar_lead_s: lead.map(|lead| lead.seconds()),
             sidecar_lead_between_s: lead.map(|lead| lead.between()),
-            drain: lead.and_then(|lead| sidecar::drain(pod, lead)),
+            drain: lead.and_then(|lead| drain::drain(pod, lead)),
             margin_ms: margin::of(scene, pod),
             window,
             exposed: window.map_or(0, |window| exposed(scene, window)),

@@ -239,6 +239,7 @@ fn lost_calls() -> Report {
         period_s: Some(5.0),
         needed_s: 12.1,
         grace_s: 30.0,
+        spec_grace_s: 30.0,
         ..SidecarDrain::default()
     });
     pod.hazards = vec!["sidecar-exited-first".to_owned()];

@@ -1,7 +1,7 @@
 //! How a sidecar waited before it left, and how long its app would have needed it.
 
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage};
-use crate::attribution::{PodFinding, SidecarDrain, SidecarKind};
+use crate::attribution::{CutShort, PodFinding, SidecarDrain, SidecarKind};
 
 /// A pod whose proxy ends `proxy` after the deletion, its app 12 s after it; `wait`: what the agent
 /// says of it.
@@ -39,6 +39,9 @@ fn a_sidecar_is_needed_from_its_signal_to_the_app_s_end_however_it_waits() {
             needed_s: drain.needed_s,
             prestop_s: 0.0,
             grace_s: 30.0,
+            spec_grace_s: 30.0,
+            ended_by_grace: false,
+            app_cut: None,
         };
         assert_eq!(drain, expected);
         let off = drain.needed_s - 12.0;
@@ -80,4 +83,60 @@ fn the_hazard_of_a_sidecar_that_left_first_quotes_its_agent() {
         lines.iter().any(|line| line.starts_with("old-1/istio-proxy: ") && line.ends_with("Aborting proxy")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_sidecar_that_the_grace_period_ended_is_told_from_one_whose_wait_was_over() {
+    use SidecarKind::{Classic, Native};
+    let cut = |left_s| Some(CutShort::Prestop { left_s });
+    for (kind, hook, grace, proxy, app, by_grace, app_cut) in [
+        // The wait is longer than the grace period, and the app's hook used that up.
+        (
+            Classic,
+            6,
+            5,
+            (5_060, 137),
+            (7_900, 0),
+            true,
+            cut(Some(1.0)),
+        ),
+        // A hook that just fits leaves the app the kubelet's two seconds.
+        (Classic, 5, 5, (5_060, 137), (6_900, 0), true, None),
+        // A native one is told when the grace period is over.
+        (Native, 6, 5, (5_060, 0), (7_900, 0), true, cut(Some(1.0))),
+        (Native, 0, 30, (5_060, 0), (12_000, 0), false, None),
+        // Its own wait was over, whatever became of the app.
+        (Classic, 0, 30, (5_060, 0), (12_000, 0), false, None),
+        (
+            Classic,
+            0,
+            12,
+            (5_060, 0),
+            (12_060, 137),
+            false,
+            Some(CutShort::App),
+        ),
+    ] {
+        let ending = Ending {
+            grace: grace * SECOND,
+            reacts: None,
+            app: (app.0 * MILLI, app.1),
+            oom: false,
+            proxy: (proxy.0 * MILLI, proxy.1),
+        };
+        let mut stage = Stage::with_sidecar(Some(kind));
+        stage.hook = hook;
+        let mut stage = stage.with_old_pods();
+        stage.end("old-1", AT, ending, STAYS);
+        let pod = stage.explain().pods.remove(0);
+        let drain = pod.drain.expect("both have ended");
+        let told = (drain.ended_by_grace, drain.app_cut);
+        assert_eq!(
+            told,
+            (by_grace, app_cut),
+            "{kind:?}, hook {hook}, grace {grace}"
+        );
+        let off = drain.needed_s - app.0 as f64 / 1e3;
+        assert!(off.abs() < 0.8, "{kind:?} needs {:.2} s", drain.needed_s);
+    }
 }

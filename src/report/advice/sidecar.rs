@@ -3,16 +3,13 @@
 //! Computed from what this run showed: from the moment the sidecar was told to stop to the app's
 //! end, and some more; a preStop hook that is advised as well moves that end. Which setting says so
 //! depends on how the sidecar waits: beside `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`,
-//! `terminationDrainDuration` is ignored.
+//! `terminationDrainDuration` is ignored. A sidecar that the grace period ended needs a longer one.
 
-use super::{ALLOWANCE_S, Advice};
-use crate::attribution::{Cause, PodFinding, SidecarDrain, SidecarKind};
+mod cure;
 
-/// What the kubelet needs beside the sidecar's stay: it cuts waits to whole seconds.
-const GRACE_ALLOWANCE_S: f64 = 2.0;
-
-/// Envoy's own drain ends after `drainDuration`, and with it the listening (facts 4.5).
-const DRAIN_DURATION_S: f64 = 45.0;
+use super::Advice;
+use crate::attribution::{Cause, CutShort, PodFinding, SidecarDrain, SidecarKind};
+use cure::{Cure, cure};
 
 const NATIVE: &str = "; a native sidecar needs no such figure";
 
@@ -37,99 +34,151 @@ const fn name(until_idle: bool) -> &'static str {
 
 /// `later`: so many seconds later the app will end, once it has the preStop hook that is advised too.
 pub(super) fn sidecar(pods: &[PodFinding], later: f64) -> Advice {
-    let lead = pods.iter().filter_map(|pod| pod.sidecar_lead_s);
+    let led = || {
+        pods.iter()
+            .filter(|pod| pod.sidecar_lead_s.is_some_and(|lead| lead > 0.0))
+    };
+    let lead = led().filter_map(|pod| pod.sidecar_lead_s);
     let lead = lead.fold(0.0, f64::max);
-    let led = pods
-        .iter()
-        .filter(|pod| pod.sidecar_lead_s.is_some_and(|lead| lead > 0.0));
-    let drain = led
-        .filter_map(|pod| pod.drain.as_ref())
-        .max_by(|one, other| one.needed_s.total_cmp(&other.needed_s));
-    let (text, manifest) = match drain {
-        Some(drain) => {
-            let stay = (drain.needed_s + later + ALLOWANCE_S).ceil();
-            let text = cure(drain, lead, (stay, later));
-            (text, Some(manifest(drain, stay)))
+    let longest = led()
+        .filter_map(|pod| Some((pod.sidecar?, pod.drain.as_ref()?)))
+        .max_by(|(_, one), (_, other)| one.needed_s.total_cmp(&other.needed_s));
+    let (text, manifest) = match longest {
+        Some((kind, drain)) => of_pod(kind, drain, later),
+        None => {
+            let native = led().any(|pod| pod.sidecar == Some(SidecarKind::Native));
+            (unmeasured(native).to_owned(), None)
         }
-        None => (unmeasured(lead), None),
     };
     Advice {
         cures: Cause::SidecarExitedFirst.id().to_owned(),
-        text,
+        text: format!("the sidecar ended up to {lead:.1} s before the app: {text}"),
         manifest,
     }
 }
 
-fn cure(drain: &SidecarDrain, lead: f64, (stay, later): (f64, f64)) -> String {
-    let now = drain.period_s;
-    let why = match (drain.until_idle, now) {
-        (true, now) => format!(
-            "`EXIT_ON_ZERO_ACTIVE_CONNECTIONS` lets it leave as soon as nobody is connected{}, and \
-             `terminationDrainDuration` is ignored beside it",
-            now.map_or(String::new(), |now| format!(" (after {now:.0} s at least)"))
-        ),
-        (false, Some(now)) => format!("it waits for `terminationDrainDuration` ({now:.0} s here)"),
-        (false, None) => "it waits for `terminationDrainDuration` (5 s unless set)".to_owned(),
+fn of_pod(kind: SidecarKind, drain: &SidecarDrain, later: f64) -> (String, Option<String>) {
+    let mut text = why(kind, drain);
+    let cure = match cure(kind, drain, later) {
+        Cure::Figures(figures) => figures,
+        Cure::LeftByItself => return (text + LEFT, None),
+        Cure::AppUnmeasured => {
+            text.push_str(&unseen_end(kind, drain));
+            return (text, None);
+        }
     };
-    let mut text = format!(
-        "the sidecar ended up to {lead:.1} s before the app: {why}, and the app went on for {:.1} s \
-         after the sidecar was told to stop; hold the sidecar for {stay} s with `{}`",
-        drain.needed_s,
-        name(drain.until_idle)
-    );
+    if let Some(stay) = cure.stay {
+        let setting = name(drain.until_idle);
+        text.push_str(&format!("; hold the sidecar for {stay} s with `{setting}`"));
+    }
     if later > 0.0 {
         text.push_str(&format!(
             " (with the preStop of {later} s that is advised here)"
         ));
     }
-    if let Some(grace) = grace(drain, stay) {
+    match cure.grace {
+        Some(grace) => text.push_str(&format!(
+            "; `terminationGracePeriodSeconds` must {}be at least {grace} (it is {:.0})",
+            if cure.stay.is_some() { "then " } else { "" },
+            drain.spec_grace_s
+        )),
+        None if cure.shortened => text.push_str(&format!(
+            "; the deletion allowed {:.0} s where the pod's own {:.0} s would do: let nothing shorten \
+             it (`--grace-period`)",
+            drain.grace_s, drain.spec_grace_s
+        )),
+        None => {}
+    }
+    if cure.stay.is_some() && !drain.ended_by_grace {
+        text.push_str(NATIVE);
+    }
+    (text, cure.manifest(drain.until_idle))
+}
+
+/// Why it left when it did.
+fn why(kind: SidecarKind, drain: &SidecarDrain) -> String {
+    let after = drain.needed_s;
+    let waits = match (drain.until_idle, drain.period_s) {
+        (true, least) => format!(
+            "`EXIT_ON_ZERO_ACTIVE_CONNECTIONS` lets it leave as soon as nobody is connected{}, and \
+             `terminationDrainDuration` is ignored beside it",
+            least.map_or(String::new(), |least| format!(
+                " (after {least:.0} s at least)"
+            ))
+        ),
+        (false, Some(wait)) => {
+            format!("it waits for `terminationDrainDuration` ({wait:.0} s here)")
+        }
+        (false, None) if drain.ended_by_grace => {
+            "it waits for `terminationDrainDuration`".to_owned()
+        }
+        (false, None) => "it waits for `terminationDrainDuration` (5 s unless set)".to_owned(),
+    };
+    let grace = drain.grace_s;
+    let mut text = match kind {
+        SidecarKind::Native if drain.ended_by_grace => format!(
+            "a native sidecar is told to stop when the app has ended, or when the grace period is \
+             over, here after {grace:.0} s; the app ended {after:.1} s after the deletion"
+        ),
+        SidecarKind::Native => format!(
+            "a native sidecar is told to stop when the app has ended, or when the grace period is \
+             over, and neither was so; the app ended {after:.1} s after the deletion"
+        ),
+        SidecarKind::Classic => format!(
+            "{waits}{}, and the app went on for {after:.1} s after the sidecar was told to stop",
+            if drain.ended_by_grace {
+                format!(", but the grace period of {grace:.0} s ended it before that")
+            } else {
+                String::new()
+            }
+        ),
+    };
+    if let Some(CutShort::Prestop { left_s: Some(left) }) = drain.app_cut {
         text.push_str(&format!(
-            "; `terminationGracePeriodSeconds` must then be at least {grace} (it is {:.0})",
-            drain.grace_s
+            ", its preStop hook cut short by the grace period, {left:.0} s too early"
         ));
     }
-    text + NATIVE
+    text
+}
+
+const LEFT: &str = "; something else ended the sidecar (a call of `/quitquitquit` or `/drain`, a crash): \
+                    see its exit code and its last lines";
+
+/// The end of the grace period hid how long the app would have needed.
+fn unseen_end(kind: SidecarKind, drain: &SidecarDrain) -> String {
+    let mut text = match drain.app_cut {
+        Some(CutShort::Prestop { .. }) => format!(
+            ", its preStop hook having used up the grace period of {:.0} s; make \
+             `terminationGracePeriodSeconds` at least that hook, whose length the manifest does not \
+             tell, + {}",
+            drain.grace_s,
+            cure::after_hook(drain)
+        ),
+        _ => format!(
+            ", killed with the grace period of {:.0} s over, so how long it needs was not seen; let \
+             it end by itself first, with `terminationGracePeriodSeconds` above preStop + cleanup + 2",
+            drain.grace_s
+        ),
+    };
+    if kind == SidecarKind::Classic {
+        text.push_str(&format!(
+            ", and hold the sidecar at least as long with `{}`{NATIVE}",
+            name(drain.until_idle)
+        ));
+    }
+    text
 }
 
 /// Nothing showed when the sidecar was told to stop.
-fn unmeasured(lead: f64) -> String {
-    format!(
-        "the sidecar ended up to {lead:.1} s before the app; let it stay longer than preStop and \
-         cleanup together: `terminationDrainDuration`, or beside `EXIT_ON_ZERO_ACTIVE_CONNECTIONS` \
-         (which ignores it) `MINIMUM_DRAIN_DURATION`{NATIVE}"
-    )
-}
-
-/// The grace period that the stay needs, where the pod's is shorter. The sidecar's own preStop runs
-/// before it is told; the app's runs meanwhile and is part of the stay.
-fn grace(drain: &SidecarDrain, stay: f64) -> Option<f64> {
-    let needed = (drain.prestop_s + stay + GRACE_ALLOWANCE_S).ceil();
-    (drain.grace_s < needed).then_some(needed)
-}
-
-/// A piece of the workload's manifest.
-fn manifest(drain: &SidecarDrain, stay: f64) -> String {
-    let mut lines = vec![
-        "template:".to_owned(),
-        "  metadata:".to_owned(),
-        "    annotations:".to_owned(),
-        "      proxy.istio.io/config: |".to_owned(),
-    ];
-    if drain.until_idle {
-        lines.push("        proxyMetadata:".to_owned());
-        lines.push("          EXIT_ON_ZERO_ACTIVE_CONNECTIONS: \"true\"".to_owned());
-        lines.push(format!("          MINIMUM_DRAIN_DURATION: \"{stay}s\""));
+const fn unmeasured(native: bool) -> &'static str {
+    if native {
+        "a native sidecar is told to stop when the app has ended, or when the grace period is over: \
+         keep `terminationGracePeriodSeconds` above preStop + cleanup + 2"
     } else {
-        lines.push(format!("        terminationDrainDuration: {stay}s"));
+        "let it stay longer than preStop and cleanup together: `terminationDrainDuration`, or beside \
+         `EXIT_ON_ZERO_ACTIVE_CONNECTIONS` (which ignores it) `MINIMUM_DRAIN_DURATION`; a native \
+         sidecar needs no such figure"
     }
-    if stay > DRAIN_DURATION_S {
-        lines.push(format!("        drainDuration: {stay}s"));
-    }
-    if let Some(grace) = grace(drain, stay) {
-        lines.push("  spec:".to_owned());
-        lines.push(format!("    terminationGracePeriodSeconds: {grace}"));
-    }
-    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -152,12 +201,52 @@ mod tests {
             needed_s: needed,
             prestop_s: 0.0,
             grace_s: grace,
+            spec_grace_s: grace,
+            ..SidecarDrain::default()
         }
     }
 
     fn told(pods: &[PodFinding]) -> String {
         let advice = sidecar(pods, 0.0);
         format!("{}\n\n{}", advice.text, advice.manifest.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_longer_grace_period_is_advised_where_it_is_the_grace_period_that_was_short() {
+        let cut = SidecarDrain {
+            ended_by_grace: true,
+            app_cut: Some(CutShort::Prestop { left_s: Some(1.0) }),
+            ..drain(false, 20.0, 8.2, 5.0)
+        };
+        insta::assert_snapshot!("killed_by_grace", told(&[pod(3.4, cut.clone())]));
+        let native = PodFinding {
+            sidecar: Some(SidecarKind::Native),
+            ..pod(
+                3.0,
+                SidecarDrain {
+                    period_s: None,
+                    ..cut.clone()
+                },
+            )
+        };
+        insta::assert_snapshot!("native_told_by_grace", told(std::slice::from_ref(&native)));
+        let unknown = |mut pod: PodFinding| {
+            if let Some(drain) = &mut pod.drain {
+                drain.app_cut = Some(CutShort::Prestop { left_s: None });
+            }
+            pod
+        };
+        insta::assert_snapshot!("hook_of_unknown_length", told(&[unknown(native.clone())]));
+        insta::assert_snapshot!(
+            "killed_with_hook_of_unknown_length",
+            told(&[unknown(pod(3.4, cut))])
+        );
+        let unseen = PodFinding {
+            drain: None,
+            ..native
+        };
+        let advice = sidecar(&[unseen], 0.0);
+        assert!(!advice.text.contains("DrainDuration"), "{}", advice.text);
     }
 
     #[test]
