@@ -133,6 +133,10 @@ pub struct Blindness {
     /// After a new list: the uids that exist. What is missing from it was deleted in the gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uids: Option<Vec<String>>,
+    /// The watch went on from where it had stopped: nothing is missing, but what happened meanwhile
+    /// was delivered late, after `to`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
 }
 
 /// Requests that were sent within one bucket. Failures of the bucket are counted here too.

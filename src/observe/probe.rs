@@ -76,6 +76,7 @@ pub(super) async fn look(port: u16, sink: &EventSink, book: &PodBook) -> Ways {
                 "the pod is ready, and {address} cannot be reached from here: {refusal}"
             ),
             uids: None,
+            resumed: false,
         };
         sink.now(Source::Probe, EventKind::Blind(blindness));
     }

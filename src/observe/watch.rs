@@ -1,7 +1,7 @@
 //! How is one resource watched without losing what was not seen?
 //!
 //! List, then watch from the list's resourceVersion. A watch that ends is resumed from the last
-//! version that was delivered: nothing is lost then, only late. Where that version is too old (410)
+//! version that was delivered: nothing is lost then, only late, and the record says so. Where that version is too old (410)
 //! the list begins anew: what happened in between is not known, and the record says so with the
 //! uids that exist, so that a reader knows what was deleted unseen. Each delivery becomes a fact
 //! with its instant of arrival.
@@ -155,7 +155,7 @@ impl Watch {
             () = self.follow() => {}
         }
         if let Some(gap) = self.gap.take() {
-            self.blind(Some(gap.from), None, gap.reason, None);
+            self.tell(self.unseen(Some(gap.from), None, gap.reason));
         }
     }
 
@@ -190,7 +190,7 @@ impl Watch {
                 }
                 Next::GiveUp => {
                     self.gap = None;
-                    self.blind(None, None, failure.to_string(), None);
+                    self.tell(self.unseen(None, None, failure.to_string()));
                     let denied = FeedState::Denied(failure.to_string());
                     self.state.send_replace(denied);
                     return;
@@ -237,24 +237,25 @@ impl Watch {
         };
         if gap.from + TOLERATED < at {
             let reason = format!("{}; resumed without loss, arrivals are late", gap.reason);
-            self.blind(Some(gap.from), Some(at), reason, None);
+            self.tell(Blindness {
+                resumed: true,
+                ..self.unseen(Some(gap.from), Some(at), reason)
+            });
         }
     }
 
-    fn blind(
-        &self,
-        from: Option<RunOffset>,
-        to: Option<RunOffset>,
-        reason: String,
-        uids: Option<Vec<String>>,
-    ) {
-        let blindness = Blindness {
+    fn unseen(&self, from: Option<RunOffset>, to: Option<RunOffset>, reason: String) -> Blindness {
+        Blindness {
             what: self.feed.what.to_owned(),
             from,
             to,
             reason,
-            uids,
-        };
+            uids: None,
+            resumed: false,
+        }
+    }
+
+    fn tell(&self, blindness: Blindness) {
         self.sink.now(Source::Watch, EventKind::Blind(blindness));
     }
 
@@ -320,8 +321,10 @@ impl Watch {
         let now = self.sink.clock().now();
         self.alive = now;
         if let Some(gap) = self.gap.take() {
-            let listed = Some(uids.iter().cloned().collect());
-            self.blind(Some(gap.from), Some(now), gap.reason, listed);
+            self.tell(Blindness {
+                uids: Some(uids.iter().cloned().collect()),
+                ..self.unseen(Some(gap.from), Some(now), gap.reason)
+            });
         }
         let missing = self.known.keys().filter(|uid| !uids.contains(*uid));
         for uid in missing.cloned().collect::<Vec<_>>() {
@@ -362,11 +365,8 @@ impl Watch {
                     self.resumed(opened);
                     continue;
                 }
-                Ok(None) => {
-                    // A quick end is an end all the same: what had come was taken.
-                    self.resumed(opened);
-                    return Ok(());
-                }
+                // At a quick end nothing shows that what was missed has come: a gap goes on.
+                Ok(None) => return Ok(()),
                 Ok(Some(Err(error))) => return Err(Failure::Api(error)),
                 Ok(Some(Ok(WatchEvent::Error(status)))) => {
                     return Err(Failure::Api(kube::Error::Api(status)));

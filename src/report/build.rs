@@ -279,6 +279,7 @@ fn blindness(timeline: &Timeline) -> Vec<crate::evidence::Blindness> {
         .filter_map(|event| match &event.kind {
             EventKind::Blind(blind) => Some(crate::evidence::Blindness {
                 uids: None,
+                resumed: false,
                 ..blind.clone()
             }),
             _ => None,

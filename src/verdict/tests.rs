@@ -349,6 +349,7 @@ fn a_watch_that_never_delivered_cannot_pass() {
             to: None,
             reason: "not recorded".into(),
             uids: None,
+            resumed: false,
         }),
     );
     let verdict = bed.judge(&Gates::for_import());

@@ -277,6 +277,7 @@ pub(super) fn constraints(
         ));
     }
     if !life.initial
+        && !life.unseen
         && let Some((_, stamp)) = log.listening.first()
     {
         let method = "apps listen after their pod is created";

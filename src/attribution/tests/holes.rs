@@ -16,6 +16,7 @@ impl Stage {
             to: to.map(RunOffset),
             reason: "the stream broke".to_owned(),
             uids: None,
+            resumed: false,
         };
         self.at(to.unwrap_or(40 * SECOND), EventKind::Blind(gap));
     }
@@ -209,6 +210,7 @@ fn a_pod_that_the_kubelet_stops_while_its_watch_is_lost_counts_as_deleted() {
                 to: None,
                 reason: "silent".to_owned(),
                 uids: None,
+                resumed: false,
             };
             stage.at(AT - before, EventKind::Blind(gap));
         }
@@ -221,5 +223,29 @@ fn a_pod_that_the_kubelet_stops_while_its_watch_is_lost_counts_as_deleted() {
         if let Some(pod) = own {
             assert_eq!(pod.missing, [Missing::Pods, Missing::ExitCodes]);
         }
+    }
+}
+
+#[test]
+fn a_watch_that_went_on_where_it_stopped_hides_only_the_ends_that_it_delivered_late() {
+    for (from, to, resumed, missing) in [
+        (AT - 4 * SECOND, AT - 2 * SECOND, false, true),
+        (AT - 4 * SECOND, AT - 2 * SECOND, true, false),
+        // The deletion arrives with what the watch missed: it may have been before.
+        (AT - 4 * SECOND, AT - SECOND / 2, true, true),
+    ] {
+        let mut stage = killed();
+        let gap = Blindness {
+            what: "pods".to_owned(),
+            from: Some(RunOffset(from)),
+            to: Some(RunOffset(to)),
+            reason: "the watch was away".to_owned(),
+            uids: None,
+            resumed,
+        };
+        stage.at(to, EventKind::Blind(gap));
+        let found = stage.explain();
+        let told = pod(&found).missing.contains(&Missing::Pods);
+        assert_eq!(told, missing, "{to} {resumed} {:?}", pod(&found).missing);
     }
 }

@@ -51,6 +51,7 @@ fn cause(sidecar: Sidecar) -> Cause {
             to: Some(RunOffset(AT + 2 * SECOND)),
             reason: "the stream broke".to_owned(),
             uids: None,
+            resumed: false,
         };
         stage.at(AT, EventKind::Blind(gap));
     }

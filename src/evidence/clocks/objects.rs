@@ -98,7 +98,7 @@ fn pod_constraints(pod: &PodLife, wall: impl Fn(RunOffset) -> i64, found: &mut V
         }
     };
     if let Some(created) = pod.created {
-        stamped(created, wall(pod.first_seen), !pod.initial);
+        stamped(created, wall(pod.first_seen), !pod.initial && !pod.unseen);
     }
     let deleted = pod
         .deletion

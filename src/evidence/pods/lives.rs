@@ -23,7 +23,12 @@ impl PodLife {
                     object,
                 } => lives.apply(event.seq, event.at.hi, *change, object, listed),
                 EventKind::Blind(gap) if gap.what == "pods" => match (gap.from, gap.to) {
-                    (Some(from), Some(to)) => lives.relist(from, to, gap.uids.as_deref()),
+                    (Some(from), Some(to)) => {
+                        lives.late_until = Some(RunOffset(to.0 + CATCH_UP));
+                        if !gap.resumed {
+                            lives.relist(from, to, gap.uids.as_deref());
+                        }
+                    }
                     (Some(_), None) if timeline.is_lost(gap) => lives.lost(),
                     _ => {}
                 },
@@ -45,11 +50,15 @@ impl PodLife {
     }
 }
 
+/// What a watch missed while it was away is delivered within this time once it is back.
+const CATCH_UP: i64 = 1_000_000_000;
+
 #[derive(Default)]
 struct Lives {
     order: Vec<String>,
     by_uid: HashMap<String, PodLife>,
-    last_gap: Option<RunOffset>,
+    /// What arrives up to here may have happened within the last gap.
+    late_until: Option<RunOffset>,
 }
 
 impl Lives {
@@ -73,11 +82,12 @@ impl Lives {
                 .insert(uid.to_owned(), new_life(uid, at, object, initial));
         }
         let life = self.by_uid.get_mut(uid).expect("inserted above");
-        let was_going = life.deletion.is_some();
+        let fate = |life: &PodLife| (life.deletion.is_some(), life.ends.len());
+        let before = fate(life);
         update(life, event, at, object, fresh && life.initial);
-        if !was_going && life.deletion.is_some() && self.last_gap == Some(at) {
-            life.unseen = true;
-        }
+        let late = self.late_until.is_some_and(|until| at <= until);
+        let moved = fresh || fate(life) != before || change == Change::Deleted;
+        life.unseen |= late && moved;
         if change == Change::Deleted {
             let lo = life.last_seen.min(at);
             life.removed = Some(Interval { lo, hi: at });
@@ -86,7 +96,6 @@ impl Lives {
     }
 
     fn relist(&mut self, from: RunOffset, to: RunOffset, uids: Option<&[String]>) {
-        self.last_gap = Some(to);
         for life in self.by_uid.values_mut() {
             if life.removed.is_some() {
                 continue;

@@ -421,6 +421,7 @@ impl Follower {
             to,
             reason,
             uids: None,
+            resumed: false,
         };
         self.sink.now(Source::Log, EventKind::Blind(blindness));
     }

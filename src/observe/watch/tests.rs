@@ -180,3 +180,59 @@ async fn a_watch_that_falls_silent_is_blind_from_its_last_word() {
     .await;
     assert!(blind.from.is_some() && blind.to.is_none(), "{blind:?}");
 }
+
+/// The first gap that is told.
+async fn gap(facts: &mut tokio::sync::mpsc::Receiver<Fact>) -> Blindness {
+    until(facts, |fact| match kind(fact)? {
+        EventKind::Blind(blind) => Some(blind.clone()),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn only_a_watch_that_goes_on_from_its_version_says_that_nothing_is_missing() {
+    let away = || Answer::status(500, "Away");
+    let cut = Answer::ok(line("MODIFIED", &pod("a", "11"))).tail(Tail::Break);
+    let late = Answer::ok(line("MODIFIED", &pod("a", "12"))).tail(Tail::Open);
+    let gone = Answer::status(410, "Expired");
+    for (back, resumed) in [
+        (vec![late.clone()], true),
+        (vec![gone, list("20", &[("a", "12")])], false),
+    ] {
+        let first = vec![list("10", &[("a", "1")]), cut.clone()];
+        let answers = [first, vec![away(); 3], back].concat();
+        let (client, asked) = scripted(answers);
+        let (sink, mut facts) = sink();
+        let (watch, _state) = Watch::new(client, feed(), sink, None);
+        let token = CancellationToken::new();
+        let running = tokio::spawn(watch.run(token.clone()));
+        let told = gap(&mut facts).await;
+        assert_eq!(told.resumed, resumed, "{told:?}");
+        assert_eq!(told.uids.is_some(), !resumed, "{told:?}");
+        assert!(told.from.is_some() && told.from < told.to, "{told:?}");
+        let asked = asked.lock().unwrap().clone();
+        assert!(asked[5].contains("resourceVersion=11"), "{asked:?}");
+        token.cancel();
+        running.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_at_once_has_not_shown_what_was_missed() {
+    let away = || Answer::status(500, "Away");
+    let cut = Answer::ok(line("MODIFIED", &pod("a", "11"))).tail(Tail::Break);
+    let late = Answer::ok(line("DELETED", &pod("a", "12"))).tail(Tail::Open);
+    let first = vec![list("10", &[("a", "1")]), cut];
+    let answers = [first, vec![away(); 3], vec![Answer::ok(""), late]].concat();
+    let (client, asked) = scripted(answers);
+    let (sink, mut facts) = sink();
+    let (watch, _state) = Watch::new(client, feed(), sink, None);
+    let token = CancellationToken::new();
+    let running = tokio::spawn(watch.run(token.clone()));
+    let told = gap(&mut facts).await;
+    assert_eq!(asked.lock().unwrap().len(), 7, "{told:?}");
+    assert!(told.resumed, "{told:?}");
+    token.cancel();
+    running.await.unwrap();
+}

@@ -112,6 +112,7 @@ impl Gathered {
             to: to.map(RunOffset),
             reason: reason.into(),
             uids: None,
+            resumed: false,
         });
         self.push(at, Source::Run, kind);
     }

@@ -115,6 +115,7 @@ fn parse(resource: Resource, line: &str) -> Result<(i64, EventKind), String> {
                 to: Some(RunOffset(at)),
                 reason: "the watch had a gap and listed anew".to_owned(),
                 uids: relist.uids,
+                resumed: false,
             };
             return Ok((at, EventKind::Blind(gap)));
         }

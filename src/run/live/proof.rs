@@ -144,6 +144,7 @@ fn unfollowed(log: &str) -> Blindness {
         to: None,
         reason: reason.to_owned(),
         uids: None,
+        resumed: false,
     }
 }
 

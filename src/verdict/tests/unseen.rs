@@ -26,6 +26,7 @@ fn blind(bed: &mut Bed, what: &str, from: Option<i64>, to: Option<i64>) {
         to: to.map(|second| RunOffset(second * SECOND)),
         reason: "the stream broke".to_owned(),
         uids: None,
+        resumed: false,
     };
     bed.push(to.unwrap_or(19), EventKind::Blind(gap));
 }

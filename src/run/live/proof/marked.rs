@@ -195,6 +195,7 @@ fn doubts(looks: &[(&Sought, Found)]) -> Vec<Blindness> {
         to: None,
         reason: reason.to_owned(),
         uids: None,
+        resumed: false,
     };
     if sum(|found| found.named) == 0 {
         return Vec::new();
