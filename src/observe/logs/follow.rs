@@ -382,19 +382,27 @@ impl Follower {
     /// A new instance: first the rest of the one before, of which the end may have been missed,
     /// then the new log from its start.
     async fn begin(&mut self, instance: u32) {
-        if instance == self.instance + 1 {
-            let params = self.params(true);
-            if let Ok(stream) = self.api.log_stream(&self.pod, &params).await
-                && let End::Broken(reason) = self.read(stream).await
-            {
-                self.break_off(reason);
-            }
+        self.earlier = false;
+        if instance > self.instance + 1 {
+            let from = self.broken.take().map_or(self.read_to, |(from, _)| from);
+            let reason = format!(
+                "instance {} was followed, and then there was instance {instance}",
+                self.instance
+            );
+            self.blind(from, Some(self.sink.clock().now()), reason);
+            // What is kept of the one before is all of it.
+            self.resume.restart();
+        }
+        let params = self.params(true);
+        if let Ok(stream) = self.api.log_stream(&self.pod, &params).await
+            && let End::Broken(reason) = self.read(stream).await
+        {
+            self.break_off(reason);
         }
         if let Some((from, reason)) = self.broken.take() {
             self.blind(from, Some(self.sink.clock().now()), reason);
         }
         self.instance = instance;
-        self.earlier = false;
         (self.opened, self.clean) = (false, false);
         self.resume.restart();
     }

@@ -207,6 +207,27 @@ async fn a_container_that_says_nothing_has_a_log_that_was_read() {
 }
 
 #[tokio::test]
+async fn an_instance_that_was_missed_between_two_is_blindness() {
+    let (book, _token, mut facts) = start(vec![
+        log(&[(1, "first")]),
+        log(&[(1, "first")]),
+        // All of the third instance, then the fourth; the second is nowhere.
+        log(&[(5, "third")]),
+        log(&[(9, "fourth")]),
+        Answer::status(404, "NotFound"),
+    ]);
+    until(&mut facts, line_of).await;
+    book.apply(&instance(5));
+    let (lines, blind) = collect(&mut facts).await;
+    assert_eq!(lines, ["third", "fourth"]);
+    assert_eq!(blind.len(), 1, "{blind:?}");
+    assert!(
+        blind[0].from.is_some() && blind[0].from <= blind[0].to,
+        "{blind:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_new_instance_whose_log_was_never_opened_is_blindness_from_the_end_of_the_one_before() {
     let (book, _token, mut facts) = start(vec![
         log(&[(1, "first")]),
