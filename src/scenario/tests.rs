@@ -189,7 +189,7 @@ mistake! {
     neither_service_nor_url: "target" "{workload: deployment/demo}";
     no_steps: "steps" "[]";
     only_an_unknown_step: "steps" "[{rolingRestart: {}}]";
-    wrong_steps: "steps" "[{scale: {}}, {deletePod: {pods: 0, grace: 1500ms}}, {wait: 0s}, {rollingRestart: {timeout: 1ms}}, {scale: {to: 1}, timeout: 3s}, restart, {setImage: {container: app}}, {scale: {to: 99999999999}}]";
+    wrong_steps: "steps" "[{scale: {}}, {deletePod: {pods: 0, grace: 1500ms}}, {wait: 0s}, {rollingRestart: {timeout: 1ms}}, {scale: {to: 1}, timeout: 3s}, restart, {setImage: {container: app}}, {setImage: {image: ''}}, {scale: {to: 99999999999}}]";
     a_step_that_the_workload_cannot_bear: "target" "{workload: job/demo, service: demo}";
     wrong_gates: "gates" "{maxFailed: -1, sidecarOutlivesApp: yes, minDrainMargin: 1, maxP99: on}";
     wrong_patterns: "observe" "{logs: app, logPatterns: ['[a'], outboundPatterns: [x{99999}]}";

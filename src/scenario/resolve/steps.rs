@@ -4,7 +4,7 @@ use super::{fault_at, fitting, positive};
 use crate::scenario::fault::Ledger;
 use crate::scenario::plan::{Action, Step, WorkloadKind};
 use crate::scenario::read::{At, List};
-use crate::scenario::schema::{Count, Span, StepSpec};
+use crate::scenario::schema::{Count, Span, StepSpec, Text};
 use std::time::Duration;
 
 /// Pods where no number is written.
@@ -78,7 +78,7 @@ fn step(written: StepSpec, ledger: &mut Ledger) -> Option<Step> {
         ),
         StepSpec::SetImage(step) => {
             let container = step.container.map(|at| at.value.0);
-            let image = step.image.map(|at| at.value.0);
+            let image = step.image.and_then(|at| image(at, ledger));
             (
                 image.map(|image| Action::SetImage { container, image }),
                 step.timeout,
@@ -99,6 +99,14 @@ fn step(written: StepSpec, ledger: &mut Ledger) -> Option<Step> {
         action: action?,
         timeout: timeout_of(timeout, ledger),
     })
+}
+
+fn image(at: At<Text>, ledger: &mut Ledger) -> Option<String> {
+    if at.value.0.is_empty() || at.value.0.contains(char::is_whitespace) {
+        ledger.add(at.fault("is no image"));
+        return None;
+    }
+    Some(at.value.0)
 }
 
 fn timeout_of(at: Option<At<Span>>, ledger: &mut Ledger) -> Option<Duration> {
