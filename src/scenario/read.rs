@@ -10,6 +10,9 @@ use super::tree::{Entry, Kind, Node};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
+/// How to begin, for a document that is something else.
+pub(super) const BEGINS: &str = "a scenario begins with `apiVersion: lastwatch.dev/v1alpha1`";
+
 /// Where a value stands and what it should look like.
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
@@ -48,6 +51,9 @@ impl Spot {
 
     /// The hint that shows a good value.
     pub(super) fn hint(&self) -> String {
+        if self.path.is_empty() {
+            return BEGINS.to_owned();
+        }
         let key = self.path.rsplit('.').next().unwrap_or_default();
         let key = key.split('[').next().unwrap_or_default();
         format!("for instance `{key}: {}`", self.example)

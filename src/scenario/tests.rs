@@ -222,6 +222,14 @@ fn an_empty_file_is_told() {
 }
 
 #[test]
+fn a_file_that_is_a_list_or_a_word_is_told_how_a_scenario_begins() {
+    insta::assert_snapshot!(faults(
+        "- apiVersion: lastwatch.dev/v1alpha1\n- kind: Scenario\n"
+    ));
+    assert!(faults("scenario\n").contains(super::read::BEGINS));
+}
+
+#[test]
 fn a_second_document_is_told() {
     let text = with("observe", "{}");
     insta::assert_snapshot!(faults(&format!("{text}---\n{text}")));

@@ -4,6 +4,7 @@
 //! can ask whether a version was meant, and stop at the first fault. So the parser's events are
 //! made into a small tree here: texts as they were written, with their lines.
 
+use super::read::BEGINS;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError};
 use std::collections::HashMap;
 
@@ -116,7 +117,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxFault> {
     grower.root.ok_or(SyntaxFault {
         line: 1,
         problem: "the document is empty".to_owned(),
-        hint: "a scenario begins with `apiVersion: lastwatch.dev/v1alpha1`",
+        hint: BEGINS,
     })
 }
 
