@@ -15,7 +15,6 @@ const LAYERS: &[(&str, u32)] = &[
     ("load", 3),
     ("observe", 3),
     ("disrupt", 3),
-    ("audit", 3),
     ("attribution", 4),
     ("verdict", 5),
     ("report", 6),
@@ -23,7 +22,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("cli", 8),
 ];
 
-/// `lab` stands beside the layers: it may use the lowest one, and only `cli` may use it.
+/// `lab` stands beside the layers: it may use the two lowest, and only `cli` may use it.
 const SIDE: &str = "lab";
 
 fn layer(module: &str) -> Option<u32> {
@@ -51,24 +50,55 @@ fn top_module(path: &Path) -> String {
     name.strip_suffix(".rs").unwrap_or(&name).to_owned()
 }
 
-/// The `crate::x` that a source names outside comments.
+/// The `crate::x` that a source names outside comments, each of a `crate::{x, y}`.
 fn imports(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().map(str::trim_start);
+    let code: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
+    let code = code.join("\n");
     let mut found = BTreeSet::new();
-    for line in text.lines() {
-        let code = line.trim_start();
-        if code.starts_with("//") {
-            continue;
-        }
-        for piece in code.split("crate::").skip(1) {
-            let names: &str = piece.strip_prefix('{').unwrap_or(piece);
-            let name: String = names
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
-            found.insert(name);
+    for piece in code.split("crate::").skip(1) {
+        match piece.strip_prefix('{') {
+            Some(list) => found.extend(listed(list)),
+            None => {
+                found.insert(first_name(piece));
+            }
         }
     }
     found
+}
+
+fn first_name(path: &str) -> String {
+    let path = path.trim_start();
+    path.chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .collect()
+}
+
+/// The first name of each path in braces whose opening one was read.
+fn listed(list: &str) -> Vec<String> {
+    let mut found = vec![first_name(list)];
+    let mut open = 1;
+    for (at, char) in list.char_indices() {
+        match char {
+            '{' => open += 1,
+            '}' => open -= 1,
+            ',' if open == 1 => found.push(first_name(&list[at + 1..])),
+            _ => {}
+        }
+        if open == 0 {
+            break;
+        }
+    }
+    // A comma may follow the last one.
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+#[test]
+fn every_name_in_braces_is_an_import() {
+    let text = "// use crate::cli;\nuse crate::{a, b::{c, d}, e};\nuse crate::{\n    f::G,\n    h,\n};\nlet x = crate::i::J;";
+    let names: Vec<String> = imports(text).into_iter().collect();
+    assert_eq!(names, ["a", "b", "e", "f", "h", "i"]);
 }
 
 #[test]
