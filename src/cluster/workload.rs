@@ -7,7 +7,6 @@ use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStrategy};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// The path of a workload, or of the list of its kind when `name` is `None`.
 pub fn api_path(kind: WorkloadKind, namespace: &str, name: Option<&str>) -> String {
@@ -119,16 +118,6 @@ impl WorkloadView {
     /// Its selector in the form of a query (`app=demo,tier in (a,b)`).
     pub fn selector(&self) -> String {
         selector_query(&self.spec.selector)
-    }
-
-    /// The labels that its template gives to pods.
-    pub fn pod_labels(&self) -> BTreeMap<String, String> {
-        self.spec
-            .template
-            .metadata
-            .as_ref()
-            .and_then(|metadata| metadata.labels.clone())
-            .unwrap_or_default()
     }
 
     /// An annotation of its pod template.

@@ -100,8 +100,6 @@ pub struct StepReport {
     pub gone: Vec<PodView>,
     /// What was met on the way: budgets that held an eviction back, servers that did not answer.
     pub notes: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
 }
 
 /// Carries out steps on one target: holds its Lease, writes the journal, tells what it does.
@@ -162,7 +160,6 @@ impl Executor {
         step: &Step,
         stop: &CancellationToken,
     ) -> Result<StepReport, StepError> {
-        let began = Instant::now();
         let name = step.action.name();
         self.tell(index, name, "started", &describe(&step.action));
         let patience = step.timeout.unwrap_or_else(|| {
@@ -175,12 +172,11 @@ impl Executor {
             step,
             stop,
             patience,
-            deadline: began + patience,
+            deadline: Instant::now() + patience,
             report: StepReport::default(),
         };
         let outcome = stepping.carry_out().await;
-        let mut report = stepping.report;
-        report.took = began.elapsed();
+        let report = stepping.report;
         match outcome {
             Ok(()) => {
                 let text = report.changed.join(", ");

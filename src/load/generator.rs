@@ -42,9 +42,7 @@ pub struct Progress {
     pub dropped: u64,
     /// Sent and not ended.
     pub in_flight: u64,
-    /// Median latency of the answers of the last second, from the intended send time.
-    pub p50: Option<Duration>,
-    /// Its 99th percentile.
+    /// 99th percentile of the latency of the last second's answers, from the intended send time.
     pub p99: Option<Duration>,
 }
 

@@ -148,7 +148,6 @@ impl Monitor {
         totals.dropped += second.dropped;
         totals.in_flight = lanes.iter().map(|lane| lane.in_flight()).sum();
         totals.sent = totals.ok + totals.failed + totals.in_flight;
-        totals.p50 = quantile(&second.latency, 0.5).map(Duration::from_nanos);
         totals.p99 = quantile(&second.latency, 0.99).map(Duration::from_nanos);
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = totals.clone();
     }
