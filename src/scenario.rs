@@ -19,7 +19,8 @@ pub use fault::{Fault, Faults};
 pub use gates::Gates;
 pub use plan::{
     Action, Arrival, Connections, DEFAULT_OUTBOUND_PATTERNS, Delay, LabPlan, LoadFrom, LoadPlan,
-    ObservePlan, Plan, Repeat, RequestClass, Stage, Step, Target, Workload, WorkloadKind,
+    MAX_BASELINE_FAILED, ObservePlan, Plan, Repeat, RequestClass, Stage, Step, Target, Workload,
+    WorkloadKind,
 };
 
 pub use resolve::Misnamed;

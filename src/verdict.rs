@@ -18,7 +18,7 @@ pub use trust::broken_slip;
 
 use crate::attribution::Findings;
 use crate::evidence::Timeline;
-use crate::scenario::Gates;
+use crate::scenario::{Gates, MAX_BASELINE_FAILED};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -106,7 +106,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_baseline_failed: 0.01,
+            max_baseline_failed: MAX_BASELINE_FAILED,
         }
     }
 }

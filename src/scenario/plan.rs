@@ -10,6 +10,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// `maxBaselineFailed` where a scenario does not set it.
+pub const MAX_BASELINE_FAILED: f64 = 0.01;
+
 /// A scenario that is valid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,7 +31,8 @@ pub struct Plan {
     pub gates: Gates,
     /// The run is ended early beyond this many failed requests; `None`: never.
     pub abort_after_failed: Option<u64>,
-    /// The share of failed requests in the baseline beyond which the run says nothing (0.01).
+    /// The share of failed requests in the baseline beyond which the run says nothing
+    /// ([`MAX_BASELINE_FAILED`]).
     pub max_baseline_failed: f64,
     /// How often the whole is repeated.
     pub repeat: Repeat,

@@ -13,7 +13,7 @@ mod target;
 pub use target::Misnamed;
 
 use super::fault::{Fault, Ledger};
-use super::plan::Plan;
+use super::plan::{MAX_BASELINE_FAILED, Plan};
 use super::read::At;
 use super::schema::{Metadata, Scenario, Switch};
 use std::path::Path;
@@ -49,7 +49,9 @@ pub(super) fn plan(
         observe: settings::observe(spec.observe.map(|at| at.value)),
         gates: settings::gates(spec.gates.map(|at| at.value).unwrap_or_default()),
         abort_after_failed: settings::abort_after(spec.abort_after_failed, ledger),
-        max_baseline_failed: spec.max_baseline_failed.map_or(0.01, |at| at.value.0),
+        max_baseline_failed: spec
+            .max_baseline_failed
+            .map_or(MAX_BASELINE_FAILED, |at| at.value.0),
         repeat: settings::repeat(spec.repeat, ledger),
         lab: settings::lab(
             spec.lab.map(|at| at.value).unwrap_or_default(),
