@@ -172,13 +172,17 @@ impl Hasher for Fnv {
 /// What to do in this turn.
 pub(super) fn steps(view: &View<'_>) -> Vec<Step> {
     if view.deployment["spec"]["paused"] == true {
-        return resized(view).map(|()| scaled(view)).unwrap_or_default();
+        return if resized(view) {
+            scaled(view)
+        } else {
+            Vec::new()
+        };
     }
     let revisions = revise(view);
     if view.new.is_none() {
         return start(view);
     }
-    let moves = if resized(view).is_some() {
+    let moves = if resized(view) {
         scaled(view)
     } else if view.is_recreate() {
         recreate(view)
@@ -250,7 +254,7 @@ fn grown(view: &View<'_>, now: i64) -> i64 {
 }
 
 /// A changed number of replicas, told by what a ReplicaSet's annotation says it was.
-fn resized(view: &View<'_>) -> Option<()> {
+fn resized(view: &View<'_>) -> bool {
     let wanted = replicas(view.deployment);
     view.all()
         .filter(|set| replicas(set) > 0)
@@ -260,7 +264,6 @@ fn resized(view: &View<'_>) -> Option<()> {
                 .ok()
         })
         .any(|desired| desired != wanted)
-        .then_some(())
 }
 
 /// Brings sizes to a changed number: the only ReplicaSet, or all in proportion.
