@@ -1,4 +1,4 @@
-//! A cluster to practise on, indistinguishable through the API.
+//! How does one get a cluster to practise on, indistinguishable through the API?
 //!
 //! Everything in it meets in the [`store`]: the API server, the controllers and the nodes.
 

@@ -1,7 +1,8 @@
 //! Which verbs does this program use on which resources?
 //!
-//! One table: preflight asks for exactly these rights, the Roles in `manifests/cluster/` grant
-//! exactly these, and a lab test compares both with the requests that the API server saw.
+//! One table: preflight asks for those of a plan's steps and workload, the Roles in
+//! `manifests/cluster/` grant those of a Deployment, and a lab test compares both with the requests
+//! that the API server saw.
 
 use super::connect::Cluster;
 use super::error::Error;

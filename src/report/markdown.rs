@@ -122,8 +122,9 @@ fn advice(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-/// Takes the meaning from characters that Markdown or HTML would read as markup. Backticks stay:
-/// our own sentences use them, and a pod's or request's name cannot hold one after this.
+/// Takes the meaning from characters that Markdown or HTML would read as markup. Backticks stay: our
+/// own sentences use them. A cluster's names hold none; an imported request's id may, and then ends
+/// its code span early.
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {

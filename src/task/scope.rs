@@ -1,4 +1,4 @@
-//! A set of named tasks that are awaited together.
+//! How do tasks that belong together end together, and whose failure is told?
 
 use std::future::Future;
 use tokio::task::JoinSet;

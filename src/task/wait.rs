@@ -1,4 +1,4 @@
-//! A bounded wait on a predicate.
+//! How does one wait for something, for a bounded time?
 
 use std::future::Future;
 use std::time::Duration;

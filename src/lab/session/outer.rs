@@ -1,4 +1,4 @@
-//! The outside of a running lab.
+//! How does the process outside the namespaces start a lab, serve it and end it?
 
 use super::place::Place;
 use super::{LabOrder, News, relay};

@@ -1,4 +1,4 @@
-//! Gates on what the clients saw.
+//! Do the gates on what the clients saw hold?
 
 use super::{Gate, GateStatus, Input, at_most, gate, millis, watch_missing};
 use crate::attribution::{Findings, Missing};

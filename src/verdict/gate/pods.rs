@@ -1,4 +1,4 @@
-//! Gates on how the pods ended, what they lost, and what their logs say.
+//! Do the gates on how the pods ended, what they lost and what their logs say hold?
 
 use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, watch_missing};
 use crate::attribution::{LEFT_FIRST_S, Missing, PodFinding, SidecarKind};
