@@ -54,7 +54,7 @@ fn finished(pod: &Pod, spec: &ContainerSpec) -> Option<Span> {
 }
 
 /// What both allow; where they contradict each other, the first.
-fn within(ended: Span, other: Option<Span>) -> Span {
+pub(super) fn within(ended: Span, other: Option<Span>) -> Span {
     let Some((lo, hi)) = other else {
         return ended;
     };
@@ -87,15 +87,33 @@ fn killed(scene: &Scene<'_>, pod: &Pod, spec: &ContainerSpec, end: End, ended: S
         return ended;
     };
     let (least, most) = match slept(pod, spec) {
-        Some(hook) => {
+        // When a kubelet took a shorter grace period up is not known.
+        Some(hook) if !shortened(pod) => {
             let hook = hook.min(grace);
             let extended = hook + EXTENSION;
             let most = extended.max(grace + hook % FLOOR);
             (extended.max(grace), told + most + KILL_LATE)
         }
-        None => (grace, i64::MAX),
+        _ => (grace, i64::MAX),
     };
     within(ended, Some((told + least - TOLD_APART, most)))
+}
+
+fn shortened(pod: &Pod) -> bool {
+    let deletion = pod.life.deletion.as_ref();
+    deletion.is_some_and(|deletion| deletion.shortened.is_some())
+}
+
+/// The end of the grace period took the app and its classic sidecar at once, wherever it fell: how
+/// far apart, at most. A hook may keep back a signal, and with it the end.
+pub(super) fn killed_apart(pod: &Pod) -> Option<Span> {
+    let killed = |end: Option<End>| end.is_some_and(|end| end.how == How::Killed);
+    let unhooked = |spec: Option<&ContainerSpec>| spec.is_some_and(|spec| !spec.prestop);
+    let both = killed(pod.app_end) && killed(pod.proxy_end);
+    let at_once = unhooked(pod.life.app()) && unhooked(pod.life.sidecar());
+    let apart = TOLD_APART + KILL_LATE;
+    let told = pod.sidecar == Some(SidecarKind::Classic) && pod.proxy.told.is_some();
+    (both && at_once && told).then_some((-apart, apart))
 }
 
 /// How long its hook kept its signal back, where that is known: of the grace period whole seconds

@@ -36,10 +36,7 @@ impl Lead {
 /// The lead of a pod whose app and proxy have both ended.
 pub(super) fn lead(scene: &Scene<'_>, pod: &Pod) -> Option<Lead> {
     let (app, proxy) = (ends::app(scene, pod)?, ends::proxy(scene, pod)?);
-    Some(Lead {
-        lo: app.0 - proxy.1,
-        hi: app.1 - proxy.0,
-        proxy,
-        app,
-    })
+    let by_stamps = (app.0 - proxy.1, app.1 - proxy.0);
+    let (lo, hi) = ends::within(by_stamps, ends::killed_apart(pod));
+    Some(Lead { lo, hi, proxy, app })
 }

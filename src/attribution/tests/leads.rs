@@ -1,7 +1,9 @@
 //! By how much a sidecar left before its app, where the stamps of their ends are a second wide.
 
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
 use super::{PodFinding, SidecarKind};
+use crate::evidence::{Change, Resource};
+use serde_json::json;
 
 /// The pod is deleted late in a second, its app says nothing as it ends.
 fn ended(hook: i64, app: (i64, i64), proxy: (i64, i64)) -> PodFinding {
@@ -58,5 +60,30 @@ fn an_app_that_ends_without_a_word_may_have_been_left_alone_or_not() {
         assert!(!pod.hazards.contains(&"sidecar-exited-first".to_owned()));
         let (least, most) = pod.sidecar_lead_between_s.expect("both have ended");
         assert!(least < 0.0 && most > 0.5, "{app}: {least} to {most}");
+    }
+}
+
+#[test]
+fn what_a_shortened_grace_period_ended_was_ended_at_once_unless_a_hook_kept_it() {
+    for (hook, sure) in [(0, true), (3, false)] {
+        let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic));
+        stage.hook = hook;
+        let mut stage = stage.with_old_pods();
+        let at = AT + 900 * MILLI;
+        let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+        let first = stage.pod("old-1", running, Some((at, 60)), true);
+        stage.object(at + 2 * MILLI, Resource::Pods, Change::Modified, first);
+        let ending = Ending {
+            grace: 6 * SECOND,
+            app: (6_350 * MILLI, 137),
+            proxy: (6_360 * MILLI, 137),
+            ..Ending::at_once()
+        };
+        stage.end("old-1", at, ending, STAYS);
+        let pod = stage.explain().pods.remove(0);
+        let (least, most) = pod.sidecar_lead_between_s.expect("both have ended");
+        assert!(least < -0.01 && most > -0.01, "{hook}: {least} to {most}");
+        assert_eq!(most < 0.5, sure, "{hook}: {least} to {most}");
+        assert!(!pod.hazards.contains(&"sidecar-exited-first".to_owned()));
     }
 }
