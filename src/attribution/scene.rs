@@ -143,6 +143,7 @@ impl<'a> Scene<'a> {
             }
         }
         let circumstances = Circumstances::all(timeline, &pods, &endpoints);
+        let baseline = Baseline::of(timeline, &pods, &offsets);
         Self {
             timeline,
             loose,
@@ -154,7 +155,7 @@ impl<'a> Scene<'a> {
             endpoints,
             offsets,
             clients,
-            baseline: Baseline::of(timeline),
+            baseline,
             harness: harness(timeline),
             intermediaries,
             circumstances,

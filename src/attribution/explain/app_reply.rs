@@ -5,8 +5,7 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::Shape;
-use crate::attribution::scene::{Pod, SAME};
-use crate::evidence::{Interval, RunOffset};
+use crate::attribution::scene::Pod;
 
 pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
     let Shape::AppReply(code) = case.shape else {
@@ -45,7 +44,10 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
         .is_some_and(|known| scene.pods[known.pod].deleted.is_none());
     let (weight, because) = match (alike, refused > 0.0) {
         (true, _) => (4.0, Because::AsBaseline),
-        (false, true) => (0.2, Because::OwnError),
+        (false, true) => {
+            let weight = refused * own_odds(scene, case);
+            (weight.max(0.2), Because::OwnError)
+        }
         (false, false) => (1.0, Because::OwnError),
     };
     let cause = Cause::ApplicationError;
@@ -57,21 +59,17 @@ fn known(case: &Case<'_>) -> Option<usize> {
     case.pod.as_ref().map(|known| known.pod)
 }
 
+/// How likely it is the app's own error for each time that it is a refusal, no oftener than the
+/// baseline's share of such answers makes it.
+fn own_odds(scene: &Scene<'_>, case: &Case<'_>) -> f64 {
+    let part = scene.baseline.part(case.request);
+    (part / (1.0 - part)).clamp(0.1, 1.0)
+}
+
 /// The pod was being deleted, and its app told to end and alive, when the answer came.
 fn refusal(scene: &Scene<'_>, pod: &Pod, case: &Case<'_>, code: u16) -> f64 {
-    let Some(told) = pod.told_from(&scene.offsets) else {
-        return 0.0;
-    };
-    let until = pod
-        .app_end
-        .map(|end| end.at.hi)
-        .or(pod.gone)
-        .unwrap_or(RunOffset(i64::MAX - SAME));
-    let alive = Interval {
-        lo: told,
-        hi: RunOffset(until.0 + SAME).max(told),
-    };
-    if alive.intersect(case.span()).is_none() {
+    let told = pod.told(&scene.offsets);
+    if told.and_then(|told| told.intersect(case.span())).is_none() {
         return 0.0;
     }
     // An app that is shutting down says 503; other codes are more often errors of their own.

@@ -1,16 +1,77 @@
 //! What failed before anything was disturbed, and how often?
+//!
+//! What fails as often later is not the rollout's ([`Baseline::explains`], design 6), unless it keeps to
+//! the ends of pods: what only those answer that were told to end is their refusal, whatever one
+//! answered in the baseline (facts C9, "uncorrelated with pod lifecycle").
 
-use crate::evidence::{EventKind, FailedRequest, Outcome, RunOffset, Timeline};
+mod share;
+
+use super::Pod;
+use crate::evidence::{
+    ClockOffsets, EventKind, FailedRequest, Interval, Outcome, RequestCounts, RunOffset, Timeline,
+};
+use share::Share;
 use std::collections::HashMap;
 
-/// Failures before the disruption by signature, and the exposure that they came from.
+/// Failures by signature before the disruption and since, and the requests that they came from.
 #[derive(Debug, Default)]
 pub(in crate::attribution) struct Baseline {
     until: Option<RunOffset>,
-    signatures: HashMap<Signature, u64>,
-    during: HashMap<Signature, u64>,
-    sent: u64,
-    sent_during: u64,
+    alike: HashMap<Signature, Alike>,
+    /// By client and class.
+    sent: HashMap<String, HashMap<String, Sent>>,
+    told: Told,
+}
+
+/// Failures of one signature.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    before: u64,
+    /// Since the disruption, of pods that had been told to end.
+    told: u64,
+    /// Since the disruption, of any other, or of nobody knows whom.
+    others: u64,
+}
+
+/// Requests of one class of a client.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    before: u64,
+    since: u64,
+    /// Since the disruption, of the answered ones: by pods that had been told to end.
+    told: u64,
+}
+
+/// When the pods of each name had been told to end and were alive.
+#[derive(Debug, Default)]
+struct Told(HashMap<String, Vec<Interval>>);
+
+impl Told {
+    fn of(pods: &[Pod], offsets: &ClockOffsets) -> Self {
+        let mut told: HashMap<String, Vec<Interval>> = HashMap::new();
+        for pod in pods {
+            if let Some(span) = pod.told(offsets) {
+                told.entry(pod.life.name.clone()).or_default().push(span);
+            }
+        }
+        Self(told)
+    }
+
+    fn had(&self, pod: Option<&str>, span: Interval) -> bool {
+        pod.and_then(|pod| self.0.get(pod))
+            .is_some_and(|spans| spans.iter().any(|told| told.intersect(span).is_some()))
+    }
+
+    fn answered(&self, request: &FailedRequest) -> bool {
+        let sent = request.sent.unwrap_or(request.intended);
+        let pod = request.response.pod.as_deref();
+        self.had(pod, Interval::between(sent, request.end))
+    }
+
+    fn counted(&self, counts: &RequestCounts) -> bool {
+        let end = RunOffset(counts.bucket.0 + counts.width);
+        self.had(counts.pod.as_deref(), Interval::between(counts.bucket, end))
+    }
 }
 
 /// What makes two failures alike: client, class, phase, outcome, and what the answer says. One app
@@ -67,36 +128,46 @@ fn signature(request: &FailedRequest) -> Signature {
 }
 
 impl Baseline {
-    pub(super) fn of(timeline: &Timeline) -> Self {
+    pub(super) fn of(timeline: &Timeline, pods: &[Pod], offsets: &ClockOffsets) -> Self {
         let Some(until) = timeline.disrupted_at() else {
             return Self::default();
         };
         let mut baseline = Self {
             until: Some(until),
+            told: Told::of(pods, offsets),
             ..Self::default()
         };
         for event in &timeline.events {
             match &event.kind {
-                EventKind::RequestFailed(request) => {
-                    let side = if request.intended < until && request.end < until {
-                        &mut baseline.signatures
-                    } else {
-                        &mut baseline.during
-                    };
-                    *side.entry(signature(request)).or_default() += 1;
-                }
-                EventKind::Requests(counts) => {
-                    let sent = counts.ok + counts.failed;
-                    if counts.bucket.0 + counts.width <= until.0 {
-                        baseline.sent += sent;
-                    } else {
-                        baseline.sent_during += sent;
-                    }
-                }
+                EventKind::RequestFailed(request) => baseline.add_failure(request),
+                EventKind::Requests(counts) => baseline.add_counts(counts, until),
                 _ => {}
             }
         }
         baseline
+    }
+
+    fn add_failure(&mut self, request: &FailedRequest) {
+        let before = self.before_disruption(request);
+        let told = self.told.answered(request);
+        let alike = self.alike.entry(signature(request)).or_default();
+        *match (before, told) {
+            (true, _) => &mut alike.before,
+            (false, true) => &mut alike.told,
+            (false, false) => &mut alike.others,
+        } += 1;
+    }
+
+    fn add_counts(&mut self, counts: &RequestCounts, until: RunOffset) {
+        let told = self.told.counted(counts);
+        let of_client = self.sent.entry(counts.client.clone()).or_default();
+        let sent = of_client.entry(counts.class.clone()).or_default();
+        if counts.bucket.0 + counts.width <= until.0 {
+            sent.before += counts.ok + counts.failed;
+        } else {
+            sent.since += counts.ok + counts.failed;
+            sent.told += if told { counts.ok } else { 0 };
+        }
     }
 
     /// The request failed before anything was disturbed.
@@ -105,29 +176,64 @@ impl Baseline {
             .is_some_and(|until| request.end < until && request.intended < until)
     }
 
-    /// Failures like this one are as frequent during the disruption as before it, or rarer.
+    /// Failures like this one are as frequent during the disruption as before it, or rarer. Those of
+    /// pods that had been told to end are compared with all others, the later ones too.
     pub(in crate::attribution) fn explains(&self, request: &FailedRequest) -> bool {
+        let (before, others, told) = self.shares(request);
+        let steady = before.allows(others);
+        if self.told.answered(request) {
+            steady && others.failed > 0 && before.and(others).allows(told)
+        } else {
+            steady
+        }
+    }
+
+    /// The part of the failures like this one that would have come without a disruption.
+    pub(in crate::attribution) fn part(&self, request: &FailedRequest) -> f64 {
+        let (before, others, told) = self.shares(request);
+        if self.told.answered(request) {
+            before.and(others).part_of(told)
+        } else {
+            before.part_of(others)
+        }
+    }
+
+    /// How often it failed like this before the disruption and since: of others than pods that had
+    /// been told to end, and of these.
+    fn shares(&self, request: &FailedRequest) -> (Share, Share, Share) {
         let signature = signature(request);
-        let before = self.signatures.get(&signature).copied().unwrap_or(0);
-        let during = self.during.get(&signature).copied().unwrap_or(0);
-        if before == 0 {
-            return false;
-        }
-        if self.sent == 0 || self.sent_during == 0 {
-            return false;
-        }
-        // Three standard deviations of a count on top of the control's share: chance alone.
-        let expected = before as f64 / self.sent as f64 * self.sent_during as f64;
-        let spread = 3.0 * (expected + expected * expected / before as f64).sqrt();
-        (during as f64) <= expected + spread
+        let alike = self.alike.get(&signature).copied().unwrap_or_default();
+        let sent = self.sent(&signature);
+        let of_told = sent.told + alike.told;
+        let share = |failed, sent| Share { failed, sent };
+        (
+            share(alike.before, sent.before),
+            share(alike.others, sent.since.saturating_sub(of_told)),
+            share(alike.told, of_told),
+        )
+    }
+
+    /// What the client sent of this class; of all classes where it did not count by them.
+    fn sent(&self, of: &Signature) -> Sent {
+        let Some(classes) = self.sent.get(&of.client) else {
+            return Sent::default();
+        };
+        let all = || {
+            let sum = |a: Sent, b: &Sent| Sent {
+                before: a.before + b.before,
+                since: a.since + b.since,
+                told: a.told + b.told,
+            };
+            classes.values().fold(Sent::default(), sum)
+        };
+        classes.get(&of.class).copied().unwrap_or_else(all)
     }
 
     /// How many failures like this one came before the disruption.
     pub(in crate::attribution) fn count(&self, request: &FailedRequest) -> u64 {
-        self.signatures
+        self.alike
             .get(&signature(request))
-            .copied()
-            .unwrap_or(0)
+            .map_or(0, |alike| alike.before)
     }
 }
 

@@ -69,6 +69,84 @@ fn an_error_as_ever_of_a_pod_that_is_being_deleted_is_never_proved_to_be_one() {
     assert_eq!(own[0].confidence, Confidence::Consistent);
 }
 
+/// So often before the disruption, so often since and so often of `old-1` that has been told to end,
+/// an app says "no luck", of 500 requests before and since.
+fn no_luck(before: i64, since: i64, told: i64) -> Stage {
+    let mut stage = Stage::new().with_old_pods();
+    for second in 0..20 {
+        let failed = if second < 10 { before } else { since + told };
+        stage.counts(second, 50 - failed as u64 / 10, failed as u64 / 10);
+    }
+    for (from, many, pod) in [
+        (0, before, "old-2"),
+        (10 * SECOND, since, "old-2"),
+        (AT + SECOND, told, "old-1"),
+    ] {
+        let room = if pod == "old-1" { 5 } else { 10 } * SECOND;
+        for one in 0..many {
+            answers(&mut stage, from + room / many * one, pod, "no luck");
+        }
+    }
+    let drains = Ending {
+        reacts: Some(30 * MILLI),
+        app: (7 * SECOND, 0),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, drains, STAYS);
+    stage
+}
+
+#[test]
+fn what_only_pods_answer_that_were_told_to_end_is_excused_by_no_baseline() {
+    for (before, since, told, excused, why) in [
+        (1, 0, 1, false, "no living pod answers so any more"),
+        (1, 0, 20, false, "nor where the rollout has twenty"),
+        (30, 0, 20, false, "nor where the baseline had more"),
+        (30, 30, 20, false, "living pods answer so less often"),
+        (
+            10,
+            10,
+            2,
+            true,
+            "as often as living pods as far as anything tells",
+        ),
+    ] {
+        let mut stage = no_luck(before, since, told);
+        stage.answers("local", AT, AT + SECOND, 100, &["old-1"]);
+        let found = stage.explain().failures;
+        let refused = of(&found, "old-1");
+        assert_eq!(refused.len() as i64, told);
+        for failure in refused {
+            let cause = if excused {
+                Cause::ApplicationError
+            } else {
+                Cause::ShutdownRefusal
+            };
+            assert_eq!(
+                failure.as_in_control, excused,
+                "{before} {since} {told}: {why}"
+            );
+            assert_eq!(failure.cause, cause, "{before} {since} {told}: {why}");
+            assert_ne!(failure.confidence, Confidence::Proved);
+        }
+        for failure in of(&found, "old-2") {
+            assert!(failure.as_in_control, "{before} {since} {told}");
+            assert_eq!(failure.confidence, Confidence::Proved);
+        }
+    }
+}
+
+#[test]
+fn one_error_in_the_baseline_excuses_no_several_later() {
+    for (since, excused) in [(1, true), (2, false), (5, false)] {
+        let found = no_luck(1, since, 0).explain().failures;
+        for failure in found.iter().skip(1) {
+            assert_eq!(failure.cause, Cause::ApplicationError);
+            assert_eq!(failure.as_in_control, excused, "{since}");
+        }
+    }
+}
+
 /// `old-1` has a hook that sleeps for four seconds, and ends two seconds after its signal; it answers
 /// so at that time after its deletion.
 fn hooked(after: i64, code: u16, failed: bool) -> Cause {

@@ -1,7 +1,7 @@
 //! Since when can the app of a pod that is being deleted know that it is to end?
 
-use super::Pod;
-use crate::evidence::{ClockOffsets, RunOffset};
+use super::{Pod, SAME};
+use crate::evidence::{ClockOffsets, Interval, RunOffset};
 
 impl Pod {
     /// SIGTERM reached its app no earlier: its own preStop hook comes first. A hook that the app's own
@@ -11,5 +11,18 @@ impl Pod {
         let reacted = self.reacted_at(offsets);
         let earlier = reacted.is_some_and(|at| at.hi < signalled);
         Some(if earlier { deleted } else { signalled })
+    }
+    /// Its app had been told to end, as early as that can have been, and was alive.
+    pub(in crate::attribution) fn told(&self, offsets: &ClockOffsets) -> Option<Interval> {
+        let told = self.told_from(offsets)?;
+        let ends = [self.app_end.map(|end| end.at.hi), self.gone];
+        let until = ends.into_iter().flatten().next();
+        let until = until.map_or(RunOffset(i64::MAX), |until| {
+            RunOffset(until.0.saturating_add(SAME))
+        });
+        Some(Interval {
+            lo: told,
+            hi: until.max(told),
+        })
     }
 }
