@@ -155,16 +155,14 @@ fn pods_missing<'a>(
         .collect()
 }
 
-/// A watch that never delivered anything is missing for every pod, named or not; one that was lost
-/// and did not come back, for those whose end came after that.
-fn watch_missing(input: &Input<'_>, what: &str, missing: Missing) -> Option<Missing> {
-    input
-        .timeline
-        .events
-        .iter()
-        .any(|event| match &event.kind {
-            EventKind::Blind(blind) => blind.what == what && input.timeline.is_lost(blind),
-            _ => false,
-        })
-        .then_some(missing)
+/// The pods' watch never delivered anything, or was lost and did not come back, which hides the pods
+/// whose end came after that; or no pod of the workload was ever seen.
+fn pods_unseen(input: &Input<'_>) -> Option<Missing> {
+    let lost = |kind: &EventKind| match kind {
+        EventKind::Blind(blind) => blind.what == "pods" && input.timeline.is_lost(blind),
+        _ => false,
+    };
+    let mut events = input.timeline.events.iter();
+    let unseen = input.findings.pods.is_empty() || events.any(|event| lost(&event.kind));
+    unseen.then_some(Missing::Pods)
 }

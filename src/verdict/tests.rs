@@ -45,16 +45,7 @@ impl Bed {
             },
             findings: Findings::default(),
         };
-        bed.push(
-            0,
-            EventKind::Client(ClientInfo {
-                name: "local".into(),
-                meshed: false,
-                pod: None,
-                target: None,
-                counted: true,
-            }),
-        );
+        bed.push(0, client("local"));
         for second in 0..20 {
             bed.push(second, counts(second, 100, 0));
         }
@@ -111,6 +102,17 @@ impl Bed {
     fn judge(&self, gates: &Gates) -> Verdict {
         judge(&self.timeline, &self.findings, gates, &Limits::default())
     }
+}
+
+/// A client that counts its successes.
+fn client(name: &str) -> EventKind {
+    EventKind::Client(ClientInfo {
+        name: name.into(),
+        meshed: false,
+        pod: None,
+        target: None,
+        counted: true,
+    })
 }
 
 fn counts(second: i64, ok: u64, failed: u64) -> EventKind {

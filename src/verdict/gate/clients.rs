@@ -1,10 +1,10 @@
 //! Do the gates on what the clients saw hold?
 
-use super::{Gate, GateStatus, Input, at_most, gate, millis, watch_missing};
+use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_unseen};
 use crate::attribution::{Findings, Missing};
-use crate::evidence::{EventKind, Timeline};
+use crate::evidence::{EventKind, RunOffset, Timeline};
 use crate::verdict::exposure::clients_counted;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Failures of the baseline and those that the control explains do not count. A noisy baseline
 /// takes the gate its evidence. Of failures that were only counted nobody knows the cause: they count,
@@ -17,7 +17,7 @@ pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
     let observed = stored + unstored.of_disruption;
     let mut missing = BTreeSet::new();
     if !clients_counted(input.timeline)
-        || total_requests(input.timeline) == 0
+        || idle_client(input)
         || unstored.lost
         || failures_unseen(input.timeline)
     {
@@ -62,15 +62,42 @@ fn failures_unseen(timeline: &Timeline) -> bool {
     })
 }
 
-fn total_requests(timeline: &Timeline) -> u64 {
-    timeline
+/// A client that sent nothing since the first pod was deleted, or since the disruption where none was,
+/// saw nothing of the rollout.
+fn idle_client(input: &Input<'_>) -> bool {
+    let windows = input.findings.pods.iter().filter_map(|pod| pod.window);
+    let deleted = windows.map(|window| window.lo).min();
+    let from = deleted.max(input.timeline.disrupted_at());
+    let last = last_sendings(input.timeline);
+    let mut clients = input
+        .timeline
         .events
         .iter()
         .filter_map(|event| match &event.kind {
-            EventKind::Requests(counts) => Some(counts.ok + counts.failed),
+            EventKind::Client(client) => Some(client.name.as_str()),
             _ => None,
-        })
-        .sum()
+        });
+    clients.any(|client| last.get(client).is_none_or(|last| Some(*last) < from))
+}
+
+/// When each client last sent a request, as far as that is recorded.
+fn last_sendings(timeline: &Timeline) -> HashMap<&str, RunOffset> {
+    let mut last: HashMap<&str, RunOffset> = HashMap::new();
+    for event in &timeline.events {
+        let (client, sent) = match &event.kind {
+            EventKind::Requests(counts) if counts.ok + counts.failed > 0 => {
+                let sent = counts.latest_sent.unwrap_or(counts.bucket);
+                (&counts.client, sent)
+            }
+            EventKind::RequestFailed(request) => {
+                (&request.client, request.sent.unwrap_or(request.intended))
+            }
+            _ => continue,
+        };
+        let latest = last.entry(client).or_insert(sent);
+        *latest = sent.max(*latest);
+    }
+    last
 }
 
 pub(super) fn min_exposure(input: &Input<'_>) -> Option<Gate> {
@@ -79,7 +106,7 @@ pub(super) fn min_exposure(input: &Input<'_>) -> Option<Gate> {
     if !input.exposure.counted {
         missing.insert(Missing::Requests);
     }
-    missing.extend(watch_missing(input, "pods", Missing::Pods));
+    missing.extend(pods_unseen(input));
     let observed = input.exposure.requests as f64;
     let status = if observed >= limit && missing.is_empty() {
         GateStatus::Held

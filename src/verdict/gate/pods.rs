@@ -1,6 +1,6 @@
 //! Do the gates on how the pods ended, what they lost and what their logs say hold?
 
-use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, watch_missing};
+use super::{Gate, GateStatus, Input, at_most, gate, millis, pods_missing, pods_unseen};
 use crate::attribution::{LEFT_FIRST_S, Missing, PodFinding, SidecarKind};
 use crate::evidence::{EventKind, RunOffset, Timeline, is_proxy};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub(super) fn max_sigkills(input: &Input<'_>) -> Option<Gate> {
         input.findings.pods.iter(),
         &[Missing::Pods, Missing::ExitCodes],
     );
-    missing.extend(watch_missing(input, "pods", Missing::Pods));
+    missing.extend(pods_unseen(input));
     Some(at_most(
         "maxSigkills",
         "containers",

@@ -6,7 +6,6 @@ use crate::attribution::attribute;
 /// Failures a second of a baseline of 5 s and of a disruption of 15 s, 100 requests a second.
 fn verdict(outcome: &RequestOutcome, before: u64, during: u64) -> (Verdict, Findings) {
     let mut bed = Bed::new();
-    bed.findings.pods.clear();
     bed.timeline
         .events
         .retain(|event| !matches!(event.kind, EventKind::Requests(_)));
@@ -18,7 +17,10 @@ fn verdict(outcome: &RequestOutcome, before: u64, during: u64) -> (Verdict, Find
             bed.push(second, failed_at(second * SECOND + part as i64, outcome));
         }
     }
-    let findings = attribute(&bed.timeline);
+    let findings = Findings {
+        pods: bed.findings.pods,
+        ..attribute(&bed.timeline)
+    };
     let limits = Limits {
         max_baseline_failed: 0.1,
     };

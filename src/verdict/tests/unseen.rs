@@ -238,11 +238,64 @@ fn a_watch_of_pods_that_did_not_come_back_holds_no_gate_that_needs_every_pod() {
         (Some(9), Some(10), GateStatus::Held),
     ] {
         let mut bed = Bed::new();
-        bed.findings.pods.clear();
         blind(&mut bed, "pods", from, to);
         let verdict = bed.judge(&Gates::for_import());
         let gate = gate(&verdict, "maxSigkills");
         assert_eq!(gate.status, status, "{from:?} to {to:?}");
+    }
+}
+
+#[test]
+fn where_no_pod_was_ever_seen_no_gate_on_pods_holds() {
+    let gates = Gates {
+        min_exposure: Some(0),
+        ..Gates::for_import()
+    };
+    let mut bed = Bed::new();
+    bed.findings.pods.clear();
+    let verdict = bed.judge(&gates);
+    for name in ["minExposure", "maxSigkills"] {
+        let gate = gate(&verdict, name);
+        assert_eq!(gate.status, GateStatus::Inconclusive, "{name}");
+        assert_eq!(gate.missing, [Missing::Pods], "{name}");
+    }
+}
+
+#[test]
+fn a_client_that_sent_nothing_since_the_first_deletion_saw_nothing_of_the_rollout() {
+    let (held, unseen) = (GateStatus::Held, GateStatus::Inconclusive);
+    // The disruption begins at second 5, the pod is deleted at second 6.
+    for (deleted, clients, status) in [
+        (true, vec![20], held),
+        (true, vec![7], held),
+        (true, vec![6], unseen),
+        (true, vec![0], unseen),
+        (true, vec![20, 5], unseen),
+        (true, vec![20, 20], held),
+        (false, vec![6], held),
+        (false, vec![5], unseen),
+    ] {
+        let mut bed = Bed::new();
+        if !deleted {
+            bed.findings.pods[0].window = None;
+        }
+        let ours = |kind: &EventKind| matches!(kind, EventKind::Requests(_) | EventKind::Client(_));
+        bed.timeline.events.retain(|event| !ours(&event.kind));
+        for (index, until) in clients.iter().enumerate() {
+            let name = format!("client {index}");
+            bed.push(0, client(&name));
+            for second in 0..*until {
+                let EventKind::Requests(mut counts) = counts(second, 100, 0) else {
+                    unreachable!("counts are counts");
+                };
+                counts.client.clone_from(&name);
+                bed.push(second, EventKind::Requests(counts));
+            }
+        }
+        let verdict = bed.judge(&Gates::for_import());
+        let gate = gate(&verdict, "maxFailed");
+        assert_eq!(gate.status, status, "{deleted} {clients:?}");
+        assert_eq!(gate.missing.is_empty(), status == held);
     }
 }
 
