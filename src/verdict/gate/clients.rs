@@ -16,11 +16,7 @@ pub(super) fn max_failed(input: &Input<'_>) -> Option<Gate> {
     let unstored = input.timeline.unstored_failures();
     let observed = stored + unstored.of_disruption;
     let mut missing = BTreeSet::new();
-    if !clients_counted(input.timeline)
-        || idle_client(input)
-        || unstored.lost
-        || failures_unseen(input.timeline)
-    {
+    if requests_unseen(input) || unstored.lost || blind(input.timeline, "failures/") {
         missing.insert(Missing::Requests);
     }
     let mut result = at_most(
@@ -54,10 +50,15 @@ fn blamed(timeline: &Timeline, findings: &Findings) -> (u64, bool) {
     (blamed.count() as u64, !excused.is_empty())
 }
 
-/// The failures of a client were not all recorded, however many its counts have.
-fn failures_unseen(timeline: &Timeline) -> bool {
+/// A client counted nothing, or nothing of the rollout, or not everything.
+fn requests_unseen(input: &Input<'_>) -> bool {
+    !clients_counted(input.timeline) || idle_client(input) || blind(input.timeline, "requests/")
+}
+
+/// What a client did was not all recorded: its failures, however many its counts have, or its counts.
+fn blind(timeline: &Timeline, what: &str) -> bool {
     timeline.events.iter().any(|event| match &event.kind {
-        EventKind::Blind(gap) => gap.what.starts_with("failures/"),
+        EventKind::Blind(gap) => gap.what.starts_with(what),
         _ => false,
     })
 }
@@ -124,6 +125,7 @@ pub(super) fn min_exposure(input: &Input<'_>) -> Option<Gate> {
     ))
 }
 
+/// The worst latency that was measured may break the gate, whatever other client was not seen.
 pub(super) fn max_p99(input: &Input<'_>) -> Option<Gate> {
     let limit = millis(input.gates.max_p99?);
     let worst = input
@@ -135,10 +137,10 @@ pub(super) fn max_p99(input: &Input<'_>) -> Option<Gate> {
             _ => None,
         })
         .max();
-    let missing = match worst {
-        Some(_) => BTreeSet::new(),
-        None => BTreeSet::from([Missing::Requests]),
-    };
+    let mut missing = BTreeSet::new();
+    if worst.is_none() || requests_unseen(input) {
+        missing.insert(Missing::Requests);
+    }
     Some(at_most(
         "maxP99",
         "ms",

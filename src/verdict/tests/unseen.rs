@@ -1,6 +1,7 @@
 //! What a gate says whose evidence was seen in part.
 
 use super::*;
+use crate::evidence::LatencySummary;
 
 fn gate<'v>(verdict: &'v Verdict, name: &str) -> &'v Gate {
     let mut gates = verdict.gates.iter();
@@ -296,6 +297,58 @@ fn a_client_that_sent_nothing_since_the_first_deletion_saw_nothing_of_the_rollou
         let gate = gate(&verdict, "maxFailed");
         assert_eq!(gate.status, status, "{deleted} {clients:?}");
         assert_eq!(gate.missing.is_empty(), status == held);
+    }
+}
+
+#[test]
+fn the_latency_of_clients_that_were_not_all_counted_may_break_its_gate_and_not_hold_it() {
+    let (held, broken, unseen) = (
+        GateStatus::Held,
+        GateStatus::Broken,
+        GateStatus::Inconclusive,
+    );
+    for (hole, limit, status) in [
+        (None, 50, held),
+        (None, 30, broken),
+        (Some("requests/mesh"), 50, unseen),
+        (Some("requests/mesh"), 30, broken),
+        (Some("not counted"), 50, unseen),
+        (Some("not counted"), 30, broken),
+    ] {
+        let mut bed = Bed::new();
+        let latency = LatencySummary {
+            client: "local".into(),
+            class: "fast".into(),
+            connection: ConnectionKind::New,
+            count: 2_000,
+            p50: 9_000_000,
+            p90: 20_000_000,
+            p99: 40_000_000,
+            p999: 50_000_000,
+            max: 60_000_000,
+        };
+        bed.push(20, EventKind::Latency(latency));
+        match hole {
+            Some("not counted") => {
+                let EventKind::Client(mut other) = client("mesh") else {
+                    unreachable!("a client is a client");
+                };
+                other.counted = false;
+                bed.push(0, EventKind::Client(other));
+            }
+            Some(what) => blind(&mut bed, what, None, None),
+            None => {}
+        }
+        let gates = Gates {
+            max_p99: Some(std::time::Duration::from_millis(limit)),
+            ..Gates::default()
+        };
+        let verdict = bed.judge(&gates);
+        let p99 = gate(&verdict, "maxP99");
+        assert_eq!(p99.status, status, "{hole:?} {limit}");
+        assert_eq!(p99.missing.is_empty(), hole.is_none());
+        let failed = gate(&verdict, "maxFailed");
+        assert_eq!(failed.missing.is_empty(), hole.is_none());
     }
 }
 
