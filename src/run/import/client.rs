@@ -5,6 +5,7 @@ mod requests;
 
 use super::gathered::Gathered;
 use crate::evidence::{ClientInfo, EventKind, Resource, Source, has_sidecar, text};
+use requests::Counted;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,21 +38,10 @@ fn read_client(folder: &Path, name: &str, gathered: &mut Gathered) {
     let mut seen = Seen::default();
     failures::read(&folder.join("failures.jsonl"), name, &mut seen, gathered);
     let counted = requests::read(&folder.join("requests.tsv"), name, &mut seen, gathered);
-    match counted {
-        None => gathered.blind(
-            format!("requests/{name}"),
-            "the client has no `requests.tsv`",
-        ),
-        Some(failed) if failed > seen.failures => gathered.blind(
-            format!("failures/{name}"),
-            format!(
-                "{failed} failures were counted, {} are in `failures.jsonl`",
-                seen.failures
-            ),
-        ),
-        Some(_) => {}
-    }
     let summary = summary(folder);
+    for (what, reason) in holes(counted.as_ref(), &summary, &seen) {
+        gathered.blind(format!("{what}/{name}"), reason);
+    }
     let told = |name: &str| Some(summary.get(name)?.as_str()?.to_owned());
     let target = told("target").or(seen.remote);
     gathered.asked.extend(told("host"));
@@ -66,6 +56,25 @@ fn read_client(folder: &Path, name: &str, gathered: &mut Gathered) {
         counted: counted.is_some(),
     });
     gathered.push(seen.first.unwrap_or(0), Source::Load, client);
+}
+
+/// What the files of a client lack by their own numbers.
+fn holes(counted: Option<&Counted>, summary: &Value, seen: &Seen) -> Vec<(&'static str, String)> {
+    let Some(Counted { requests, failed }) = counted else {
+        return vec![("requests", "the client has no `requests.tsv`".to_owned())];
+    };
+    let mut holes = Vec::new();
+    let sent = summary.get("sent").and_then(Value::as_u64);
+    if let Some(sent) = sent.filter(|sent| sent > requests) {
+        let reason = format!("{sent} requests were sent, {requests} are in `requests.tsv`");
+        holes.push(("requests", reason));
+    }
+    if *failed > seen.failures {
+        let stored = seen.failures;
+        let reason = format!("{failed} failures were counted, {stored} are in `failures.jsonl`");
+        holes.push(("failures", reason));
+    }
+    holes
 }
 
 /// The pod with a sidecar that a client sends from: one that sends from several addresses is in none.

@@ -120,6 +120,40 @@ fn failures_that_a_client_counted_and_did_not_record_are_told() {
 }
 
 #[test]
+fn requests_that_a_client_sent_and_the_capture_lacks_are_told() {
+    const COUNTED: &str = "2000000\t2000100\t2000300\tnew\t200\t-\n";
+    for (lines, summary, told) in [
+        (COUNTED.to_owned(), r#"{"sent":1}"#, None),
+        (COUNTED.to_owned(), "{}", None),
+        (
+            COUNTED.to_owned(),
+            r#"{"sent":3}"#,
+            Some("3 requests were sent, 1 are in `requests.tsv`"),
+        ),
+        (
+            format!("{COUNTED}garbage\n"),
+            "{}",
+            Some("1 lines of `requests.tsv` could not be read"),
+        ),
+        (
+            format!("{COUNTED}2000000\t20"),
+            "{}",
+            Some("1 lines of `requests.tsv` could not be read"),
+        ),
+    ] {
+        let (result, _) = imported(&[
+            ("client/node/failures.jsonl", ""),
+            ("client/node/requests.tsv", &lines),
+            ("client/node/summary.json", summary),
+        ]);
+        let blind = result.blind.iter();
+        let own = blind.filter_map(|blind| blind.strip_prefix("requests/node: "));
+        let own: Vec<&str> = own.collect();
+        assert_eq!(own, Vec::from_iter(told), "{lines:?} {summary}");
+    }
+}
+
+#[test]
 fn a_client_sits_behind_the_sidecar_of_the_pod_that_it_sends_from_whatever_its_name() {
     let pod = |containers: &str, host_network: bool| {
         format!(

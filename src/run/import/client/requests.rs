@@ -54,21 +54,29 @@ fn row(line: &str) -> Option<Row<'_>> {
 
 type Key = (i64, ConnectionKind, Option<String>);
 
-/// Counts the requests, and says how many failed; `None` when the file is not there.
+/// How many requests were read, and how many of them failed.
+pub(super) struct Counted {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+}
+
+/// Counts the requests; `None` when the file is not there. Lines that cannot be read are blindness.
 pub(super) fn read(
     path: &Path,
     client: &str,
     seen: &mut Seen,
     gathered: &mut Gathered,
-) -> Option<u64> {
+) -> Option<Counted> {
     let bytes = fs::read(path).ok()?;
     let mut buckets: BTreeMap<Key, RequestCounts> = BTreeMap::new();
     let mut latencies: BTreeMap<ConnectionKind, Vec<u64>> = BTreeMap::new();
+    let mut unread = 0;
     for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
         let Some(row) = row(line) else {
+            unread += 1;
             gathered.fault(
                 path,
                 index + 1,
@@ -83,7 +91,12 @@ pub(super) fn read(
         }
         count(&mut buckets, client, &row);
     }
+    if unread > 0 {
+        let reason = format!("{unread} lines of `requests.tsv` could not be read");
+        gathered.blind(format!("requests/{client}"), reason);
+    }
     let failed = buckets.values().map(|counts| counts.failed).sum();
+    let answered: u64 = buckets.values().map(|counts| counts.ok).sum();
     for counts in buckets.into_values() {
         let (lo, hi) = (counts.bucket.0, counts.bucket.0 + counts.width);
         gathered.span(lo, hi, Source::Load, EventKind::Requests(counts));
@@ -93,7 +106,10 @@ pub(super) fn read(
         let summary = summary(client, connection, latencies);
         gathered.push(at, Source::Load, EventKind::Latency(summary));
     }
-    Some(failed)
+    Some(Counted {
+        requests: answered + failed,
+        failed,
+    })
 }
 
 fn count(buckets: &mut BTreeMap<Key, RequestCounts>, client: &str, row: &Row<'_>) {
