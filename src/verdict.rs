@@ -78,19 +78,23 @@ pub fn judge(timeline: &Timeline, findings: &Findings, gates: &Gates, limits: &L
     let unknown = gates
         .iter()
         .any(|gate| gate.status == GateStatus::Inconclusive);
+    let bound = exposure::bound(&exposure);
+    let short = trust::short_of_bound(bound.per_request, limits.until_upper_bound);
     let outcome = if broken {
         Outcome::Fail
-    } else if unknown || !distrust.is_empty() {
+    } else if unknown || short.is_some() || !distrust.is_empty() {
         Outcome::Inconclusive
     } else {
         Outcome::Pass
     };
+    // A run that failed had no more to repeat.
+    reasons.extend(short.filter(|_| !broken));
     reasons.extend(distrust);
     Verdict {
         outcome,
         reasons,
         gates,
-        bound: exposure::bound(&exposure),
+        bound,
         exposure,
         control,
     }
@@ -101,12 +105,15 @@ pub fn judge(timeline: &Timeline, findings: &Findings, gates: &Gates, limits: &L
 pub struct Limits {
     /// The share of failed requests in the baseline beyond which nothing is said.
     pub max_baseline_failed: f64,
+    /// The bound of the failure probability that the run was to be repeated for.
+    pub until_upper_bound: Option<f64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_baseline_failed: MAX_BASELINE_FAILED,
+            until_upper_bound: None,
         }
     }
 }

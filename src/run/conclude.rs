@@ -98,6 +98,10 @@ fn conditions(run: &RunInfo) -> Result<(Gates, Limits), serde_json::Error> {
             let plan: Plan = serde_json::from_value(plan.clone())?;
             let limits = Limits {
                 max_baseline_failed: plan.max_baseline_failed,
+                // A capture was not repeated by us.
+                until_upper_bound: (run.origin == Origin::Live)
+                    .then_some(plan.repeat.until_upper_bound)
+                    .flatten(),
             };
             Ok((plan.gates, limits))
         }

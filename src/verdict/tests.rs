@@ -301,6 +301,50 @@ fn what_the_disruption_cut_is_not_the_controls() {
 }
 
 #[test]
+fn a_bound_that_was_asked_for_and_not_reached_is_inconclusive() {
+    // 400 exposed requests support 0.75 %.
+    let reason = |wanted, reached| {
+        format!("the upper bound of {wanted} % was not reached: the exposure supports {reached}")
+    };
+    for (wanted, counted, outcome, told) in [
+        (0.01, true, Outcome::Pass, None),
+        (
+            0.005,
+            true,
+            Outcome::Inconclusive,
+            Some(reason("0.5", "0.7461 %")),
+        ),
+        (
+            0.005,
+            false,
+            Outcome::Inconclusive,
+            Some(reason("0.5", "none")),
+        ),
+    ] {
+        let mut bed = Bed::new();
+        if !counted {
+            bed.findings.pods[0].window = None;
+        }
+        let limits = Limits {
+            until_upper_bound: Some(wanted),
+            ..Limits::default()
+        };
+        let gates = Gates {
+            min_exposure: None,
+            ..Gates::default()
+        };
+        let judged = |bed: &Bed| judge(&bed.timeline, &bed.findings, &gates, &limits);
+        let verdict = judged(&bed);
+        assert_eq!(verdict.outcome, outcome, "{wanted}");
+        assert_eq!(verdict.reasons, Vec::from_iter(told), "{wanted}");
+        bed.fail(7, Cause::EndpointPropagation);
+        let verdict = judged(&bed);
+        assert_eq!(verdict.outcome, Outcome::Fail, "{wanted}");
+        assert_eq!(verdict.reasons.len(), 1, "{:?}", verdict.reasons);
+    }
+}
+
+#[test]
 fn too_little_exposure_is_inconclusive() {
     let gates = Gates {
         min_exposure: Some(401),

@@ -52,6 +52,28 @@ pub(super) fn reasons(timeline: &Timeline, findings: &Findings, control: &Contro
     reasons
 }
 
+/// A run that was to be repeated until its exposure supports a bound, and ended before: too little was
+/// asked, as with an exposure below `minExposure` (design 6).
+pub(super) fn short_of_bound(reached: Option<f64>, wanted: Option<f64>) -> Option<String> {
+    let wanted = wanted?;
+    if reached.is_some_and(|reached| reached <= wanted) {
+        return None;
+    }
+    let percent = |share: f64| format!("{:.4}", share * 100.0);
+    let plain = |share: f64| {
+        let digits = percent(share);
+        digits
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
+    };
+    let reached = reached.map_or("none".to_owned(), |reached| format!("{} %", plain(reached)));
+    Some(format!(
+        "the upper bound of {} % was not reached: the exposure supports {reached}",
+        plain(wanted)
+    ))
+}
+
 /// What this machine broke counts against nobody else, and shows nothing of the target either.
 fn own_failures(findings: &Findings) -> Option<String> {
     let failures = findings.failures.iter();

@@ -4,10 +4,11 @@ use crate::node::Node;
 use crate::phases;
 use crate::practice::Practice;
 use crate::shown::shown;
+use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Runs rolling restarts until the bound; gives the rounds and the bound.
-fn repeated(until: &str, max: u32) -> (usize, f64, String) {
+/// Runs rolling restarts until the bound; gives the rounds, the bound and the report.
+fn repeated(until: &str, max: u32) -> (usize, f64, Value, String) {
     let practice = Practice::alive(&Node::new(Duration::from_secs(1)));
     let before = practice.at_rest();
     let more =
@@ -22,20 +23,27 @@ fn repeated(until: &str, max: u32) -> (usize, f64, String) {
     let bound = bound.unwrap_or_else(|| panic!("{} {text}", report["bound"]));
     assert_eq!(practice.at_rest(), before, "{text}");
     let rounds = phases.iter().filter(|phase| *phase == "disruption");
-    (rounds.count(), bound, text)
+    (rounds.count(), bound, report, text)
 }
 
 #[test]
 fn a_run_repeats_until_its_bound_is_reached_and_no_longer() {
     // A termination takes a second, so about 50 requests meet one: 5 % needs 59, 3 % needs 99.
-    let (rounds, bound, text) = repeated("3%", 9);
+    let (rounds, bound, report, text) = repeated("3%", 9);
+    assert_eq!(report["reasons"], json!([]), "{text}");
     assert!(bound <= 0.03, "{bound} {text}");
     assert!((2..9).contains(&rounds), "{rounds} rounds: {text}");
 }
 
 #[test]
 fn a_bound_that_is_out_of_reach_ends_with_the_greatest_number_of_rounds() {
-    let (rounds, bound, text) = repeated("0.01%", 2);
+    let (rounds, bound, report, text) = repeated("0.01%", 2);
+    assert_eq!(report["verdict"], "INCONCLUSIVE", "{text}");
+    let reason = report["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.starts_with("the upper bound of 0.01 % was not reached"),
+        "{reason}"
+    );
     assert_eq!(rounds, 2, "{text}");
     assert!(bound > 0.0001, "{bound} {text}");
 }

@@ -23,6 +23,7 @@ fn verdict(outcome: &RequestOutcome, before: u64, during: u64) -> (Verdict, Find
     };
     let limits = Limits {
         max_baseline_failed: 0.1,
+        ..Limits::default()
     };
     let gates = Gates::for_import();
     (judge(&bed.timeline, &findings, &gates, &limits), findings)
