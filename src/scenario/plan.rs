@@ -67,7 +67,7 @@ const REDACTED: &str = "(not stored)";
 pub struct Target {
     /// The workload.
     pub workload: Workload,
-    /// The namespace, where the scenario names one; else that of the command line or the context.
+    /// The namespace, where the scenario names one: `--namespace` overrules it; else the context's.
     pub namespace: Option<String>,
     /// The Service whose slices list the workload's pods; `None` only beside a `url`.
     pub service: Option<String>,

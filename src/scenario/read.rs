@@ -276,11 +276,12 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
     }
 }
 
-/// Declares a map of the scenario: `field "key": Type = "example"`, with `!` after the type where
-/// the key is required.
+/// Declares a map of the scenario: `field "key": Type = "example"`, then `, default VALUE` where
+/// something stands for a key that is left out, or `required` where nothing does.
 macro_rules! document {
     ($(#[doc = $about:literal])+ $name:ident {
-        $($(#[doc = $doc:literal])+ $field:ident $key:literal: $type:ty = $example:literal $($required:ident)?;)+
+        $($(#[doc = $doc:literal])+ $field:ident $key:literal: $type:ty = $example:literal
+            $(, default $default:literal)? $($required:ident)?;)+
     }) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, Default)]
@@ -327,6 +328,7 @@ macro_rules! document {
                 $({
                     let mut schema = generator.subschema_for::<$type>();
                     schema.insert("description".to_owned(), concat!($($doc),+).trim().into());
+                    $(schema.insert("default".to_owned(), serde_json::json!($default));)?
                     properties.insert($key.to_owned(), schema.to_value());
                 })+
                 let required: &[(&str, &str)] = &[$($(($key, stringify!($required)),)?)+];

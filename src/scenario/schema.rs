@@ -87,9 +87,9 @@ document! {
         /// The conditions that the run must meet.
         gates "gates": GatesSpec = "{maxFailed: 0, minExposure: 200}";
         /// The run is ended early beyond this many failed requests.
-        abort_after_failed "abortAfterFailed": Switch<Count> = "5000";
+        abort_after_failed "abortAfterFailed": Switch<Count> = "5000", default "off";
         /// The share of failed requests in the baseline beyond which the run says nothing.
-        max_baseline_failed "maxBaselineFailed": Share = "1%";
+        max_baseline_failed "maxBaselineFailed": Share = "1%", default "1%";
         /// How often the whole is repeated.
         repeat "repeat": RepeatSpec = "{times: 3}";
         /// How the embedded lab is set up; ignored against a real cluster.
@@ -100,9 +100,9 @@ document! {
 document! {
     /// What is disturbed and what is asked.
     Target {
-        /// The workload, as kubectl names it.
+        /// The workload, as kubectl names it. Only a Deployment can be disturbed; others can be watched.
         workload "workload": Text = "deployment/demo" required;
-        /// The namespace; else that of the command line or of the context.
+        /// The namespace, where the command line has no `--namespace`; else that of the context.
         namespace "namespace": Text = "shop";
         /// The Service that the load asks, by plain HTTP/1.1.
         service "service": Text = "demo";
@@ -117,21 +117,21 @@ document! {
     /// The load.
     Load {
         /// Where it comes from.
-        from "from": From = "local";
+        from "from": From = "local", default "local";
         /// Arrivals per second, minute or hour.
         rate "rate": Rate = "200/s";
         /// Rates one after the other, instead of `rate`.
         stages "stages": List<StageSpec> = "[{rate: 50/s, for: 10s}, {rate: 200/s}]";
         /// How arrivals are spaced.
-        arrival "arrival": ArrivalKind = "constant";
+        arrival "arrival": ArrivalKind = "constant", default "constant";
         /// The connections.
         connections "connections": ConnectionsSpec = "{new: 50%, pool: 16}";
         /// The classes of requests.
         requests "requests": List<Request> = "[{name: fast, path: /}]" required;
         /// Load without disruption: the control.
-        baseline "baseline": Span = "5s";
+        baseline "baseline": Span = "5s", default "5s";
         /// Load after the last old pod is gone.
-        settle "settle": Span = "5s";
+        settle "settle": Span = "5s", default "5s";
     }
 }
 
@@ -149,9 +149,9 @@ document! {
     /// The connections of the load.
     ConnectionsSpec {
         /// The share of requests that get a connection of their own.
-        new "new": Share = "50%";
+        new "new": Share = "50%", default "50%";
         /// Kept connections at most.
-        pool "pool": Count = "16";
+        pool "pool": Count = "16", default 16;
         /// A kept connection is closed after this many requests.
         max_requests "maxRequests": Count = "1000";
         /// A kept connection that was idle for this long is closed.
@@ -165,9 +165,9 @@ document! {
         /// Its name in the report; else its path.
         name "name": Text = "fast";
         /// Its share among the weights of all classes.
-        weight "weight": Weight = "95";
+        weight "weight": Weight = "95", default 1;
         /// The HTTP method.
-        method "method": Text = "GET";
+        method "method": Text = "GET", default "GET";
         /// The path with its query.
         path "path": Text = "/" required;
         /// Headers; a value can come from the environment or from a file.
@@ -175,9 +175,9 @@ document! {
         /// The body; it can come from the environment or from a file.
         body "body": TextFrom = "{fromFile: order.json}";
         /// The patience, from the intended send time to the last byte.
-        timeout "timeout": Span = "10s";
+        timeout "timeout": Span = "10s", default "10s";
         /// The request's id goes into the query as well.
-        id_in_query "idInQuery": Flag = "true";
+        id_in_query "idInQuery": Flag = "true", default false;
         /// Which answers are fine; else every status below 400.
         expect "expect": Expect = "{status: 200}";
     }
@@ -215,7 +215,7 @@ document! {
     /// Deletes ready pods of the workload.
     DeletePodStep {
         /// How many.
-        pods "pods": Count = "1";
+        pods "pods": Count = "1", default 1;
         /// The grace period instead of the pod's own, in whole seconds.
         grace "grace": Span = "30s";
         /// The step fails when it is not over by then; else as long as the workload may take.
@@ -227,7 +227,7 @@ document! {
     /// Evicts ready pods of the workload through the eviction API.
     EvictStep {
         /// How many.
-        pods "pods": Count = "1";
+        pods "pods": Count = "1", default 1;
         /// The step fails when it is not over by then; else as long as the workload may take.
         timeout "timeout": Span = "5m";
     }
@@ -263,23 +263,23 @@ document! {
     /// The conditions that the run must meet; `off` switches one off.
     GatesSpec {
         /// Failed requests that the control does not explain.
-        max_failed "maxFailed": Switch<Count> = "0";
+        max_failed "maxFailed": Switch<Count> = "0", default 0;
         /// Requests that must have been started while a pod was going.
-        min_exposure "minExposure": Switch<Count> = "200";
+        min_exposure "minExposure": Switch<Count> = "200", default 200;
         /// Containers killed by SIGKILL.
-        max_sigkills "maxSigkills": Switch<Count> = "0";
+        max_sigkills "maxSigkills": Switch<Count> = "0", default 0;
         /// Calls that going pods lost after their sidecar had ended.
-        max_outbound_failures "maxOutboundFailures": Switch<Count> = "0";
+        max_outbound_failures "maxOutboundFailures": Switch<Count> = "0", default 0;
         /// No sidecar may end before its app.
-        sidecar_outlives_app "sidecarOutlivesApp": Switch<Flag> = "true";
+        sidecar_outlives_app "sidecarOutlivesApp": Switch<Flag> = "true", default true;
         /// The smallest drain margin that a pod may have.
-        min_drain_margin "minDrainMargin": Switch<Span> = "1s";
+        min_drain_margin "minDrainMargin": Switch<Span> = "1s", default "off";
         /// The slowest 99th percentile.
-        max_p99 "maxP99": Switch<Span> = "500ms";
+        max_p99 "maxP99": Switch<Span> = "500ms", default "off";
         /// Log lines that match `observe.logPatterns`.
-        max_log_matches "maxLogMatches": Switch<Count> = "0";
+        max_log_matches "maxLogMatches": Switch<Count> = "0", default "off";
         /// Requests that only a proxy's retry saved.
-        max_masked "maxMasked": Switch<Count> = "0";
+        max_masked "maxMasked": Switch<Count> = "0", default "off";
     }
 }
 
@@ -287,11 +287,11 @@ document! {
     /// How often the whole is repeated.
     RepeatSpec {
         /// This often.
-        times "times": Count = "3";
+        times "times": Count = "3", default 1;
         /// Until the upper bound of the failure probability is below this share.
         until_upper_bound "untilUpperBound": Share = "0.01 %";
         /// With `untilUpperBound`: at most this often.
-        max "max": Count = "20";
+        max "max": Count = "20", default 20;
     }
 }
 

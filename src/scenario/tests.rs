@@ -269,6 +269,86 @@ fn the_json_schema_names_every_key_of_the_scenario_of_the_design() {
     }
 }
 
+/// The keys of a document of the JSON Schema that have a default, with it.
+fn defaults(document: &str) -> serde_json::Map<String, serde_json::Value> {
+    let schema = json_schema();
+    let properties = &schema["$defs"][document]["properties"];
+    let properties = properties
+        .as_object()
+        .unwrap_or_else(|| panic!("{document}"));
+    let with_default = properties.iter().filter_map(|(key, value)| {
+        let default = value.get("default")?;
+        Some((key.clone(), default.clone()))
+    });
+    with_default.collect()
+}
+
+#[test]
+fn the_defaults_of_the_json_schema_are_those_of_the_plan() {
+    for (document, part, lines) in [
+        ("GatesSpec", "gates", "{}"),
+        (
+            "Load",
+            "load",
+            r#"{"rate": "200/s", "requests": [{"path": "/"}]}"#,
+        ),
+        (
+            "ConnectionsSpec",
+            "load",
+            r#"{"rate": "200/s", "requests": [{"path": "/"}], "connections": {}}"#,
+        ),
+        (
+            "Request",
+            "load",
+            r#"{"rate": "200/s", "requests": [{"path": "/"}]}"#,
+        ),
+        ("Spec", "", "{}"),
+        ("DeletePodStep", "steps", r#"[{"deletePod": {}}]"#),
+        ("EvictStep", "steps", r#"[{"evict": {}}]"#),
+    ] {
+        let all = defaults(document);
+        assert!(!all.is_empty(), "{document}");
+        let mut written: serde_json::Value = serde_json::from_str(lines).unwrap();
+        let place = match document {
+            "ConnectionsSpec" => &mut written["connections"],
+            "Request" => &mut written["requests"][0],
+            "DeletePodStep" => &mut written[0]["deletePod"],
+            "EvictStep" => &mut written[0]["evict"],
+            _ => &mut written,
+        };
+        place.as_object_mut().unwrap().extend(all.clone());
+        let (left_out, told) = if document == "Spec" {
+            let lines = all.iter().map(|(key, value)| format!("\n  {key}: {value}"));
+            let minimal = with("target", "{workload: deployment/demo, service: demo}");
+            let told = minimal.clone() + &lines.collect::<String>();
+            (minimal, told)
+        } else {
+            (with(part, lines), with(part, &written.to_string()))
+        };
+        let told = read_text(&told).unwrap_or_else(|faults| panic!("{document}: {faults}"));
+        assert_eq!(read_text(&left_out).unwrap(), told, "{document}");
+    }
+    let gates = defaults("GatesSpec");
+    let known = serde_json::to_value(Gates::default()).unwrap();
+    assert_eq!(gates.len(), known.as_object().unwrap().len(), "{gates:?}");
+}
+
+#[test]
+fn the_example_of_the_reference_is_a_scenario_and_its_table_has_the_defaults() {
+    let text = include_str!("../../docs/scenario.md");
+    let example = text.split("```yaml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    read_str("docs/scenario.md", example, Path::new("docs"), &|_| None)
+        .unwrap_or_else(|faults| panic!("{faults}"));
+    for (gate, default) in defaults("GatesSpec") {
+        let default = default
+            .as_str()
+            .map_or_else(|| default.to_string(), str::to_owned);
+        let row = format!("| `{gate}` | `{default}` |");
+        assert!(text.contains(&row), "docs/scenario.md has no row {row}");
+    }
+}
+
 #[test]
 fn the_json_schema_is_what_editors_get() {
     insta::assert_json_snapshot!(json_schema());
