@@ -11,6 +11,7 @@ mod parse;
 mod replay;
 mod restore;
 mod run;
+mod scenario;
 mod schema;
 
 pub use exit::Exit;
@@ -20,6 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 /// Drives a Kubernetes rollout under load and proves that it dropped nothing, or names the race.
 #[derive(Debug, Parser)]
@@ -33,7 +35,7 @@ struct Args {
 enum Command {
     Run(run::RunArgs),
     Import(import::ImportArgs),
-    /// A cluster to practise on, embedded in this program
+    /// Start a cluster to practise on, embedded in this program; run a command in it; score a run
     #[command(subcommand)]
     Lab(lab::LabCommand),
     /// Print the JSON Schema of a scenario, for editors.
@@ -53,15 +55,41 @@ const LOGGED: &str = "error,lastwatch=warn,lastwatch::lab=error";
 
 /// Runs this process's command line and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
-    log_to_stderr();
+    match log_filter() {
+        Ok(filter) => log_to_stderr(filter),
+        Err(error) => {
+            Printer.error(&error);
+            return Exit::Usage.into();
+        }
+    }
     run(std::env::args_os())
 }
 
-/// Logs go to stderr, as `LASTWATCH_LOG` wishes. What cannot be written there is nobody's fault.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("LASTWATCH_LOG");
+/// `LASTWATCH_LOG` cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`LASTWATCH_LOG={written}` is no filter\n\
+     hint: a level for a module, for instance `lastwatch=debug` or `warn,lastwatch::observe=trace`"
+)]
+struct NoFilter {
+    written: String,
+    source: ParseError,
+}
+
+/// What `LASTWATCH_LOG` wishes to be logged.
+fn log_filter() -> Result<EnvFilter, NoFilter> {
+    let written = std::env::var_os("LASTWATCH_LOG").unwrap_or_default();
+    if written.is_empty() {
+        return Ok(EnvFilter::new(LOGGED));
+    }
+    let written = written.to_string_lossy().into_owned();
+    EnvFilter::try_new(&written).map_err(|source| NoFilter { written, source })
+}
+
+/// Logs go to stderr. What cannot be written there is nobody's fault.
+fn log_to_stderr(filter: EnvFilter) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(LOGGED)))
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .log_internal_errors(false)
         .with_target(false)

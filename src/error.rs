@@ -2,7 +2,8 @@
 //!
 //! Every module has its own `Error`; `Display` tells one level only. [`Chain`] prints the levels
 //! below it, and leaves out a level that the line above already contains (several libraries repeat
-//! their source in their own text).
+//! their source in their own text). What helps stands last: a level's `hint:` line comes after the
+//! causes.
 
 use std::error::Error;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::fmt;
 /// ```text
 /// failed to read `runs/x/run.json`
 ///   caused by: No such file or directory (os error 2)
+/// hint: name the directory of a run
 /// ```
 #[derive(Debug)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
@@ -19,23 +21,48 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut above = self.0.to_string();
-        write!(f, "{above}")?;
+        let (told, hint) = split(&above);
+        write!(f, "{told}")?;
+        let mut hints: Vec<String> = hint.map(str::to_owned).into_iter().collect();
         let mut source = self.0.source();
         while let Some(error) = source {
             let text = error.to_string();
             if !above.contains(&text) {
-                write!(f, "\n  caused by: {text}")?;
+                let (told, hint) = split(&text);
+                write!(f, "\n  caused by: {told}")?;
+                hints.extend(hint.map(str::to_owned));
                 above = text;
             }
             source = error.source();
         }
-        Ok(())
+        hints.iter().try_for_each(|hint| write!(f, "\n{hint}"))
+    }
+}
+
+/// What a level tells, and the hint at its end. Faults of a scenario have theirs one by one, further
+/// in: those stay.
+fn split(text: &str) -> (&str, Option<&str>) {
+    match text.find("\nhint: ") {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed to open `x`\nhint: name another file")]
+    struct Helps(#[source] Inner);
+
+    #[test]
+    fn what_helps_stands_after_the_causes() {
+        assert_eq!(
+            Chain(&Helps(Inner)).to_string(),
+            "failed to open `x`\n  caused by: inner\nhint: name another file"
+        );
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("failed to open `x`: inner")]

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
+const SCENARIO: &str = "scenarios/rolling-restart-graceful.yaml";
+
 fn lastwatch() -> Command {
     Command::new(env!("CARGO_BIN_EXE_lastwatch"))
 }
@@ -71,7 +73,32 @@ fn usage_faults_end_with_64_and_say_what_would_be_right() {
             "one of terminal, json, junit, markdown",
         ),
         (&["replay", "/nowhere", "--report", "json"], "FORMAT=FILE"),
-        (&["import", "/nowhere", "--out", "/nowhere/too"], "/nowhere"),
+        (
+            &["import", "/nowhere", "--out", "/nowhere/too"],
+            "caused by: No such file or directory (os error 2)\nhint: name the folder",
+        ),
+        (
+            &["replay", "/nowhere", "--report", "json=/nowhere/x"],
+            "the report `/nowhere/x` has no folder",
+        ),
+        (
+            &["replay", "/nowhere", "--report", "json=/tmp"],
+            "is a folder",
+        ),
+        (
+            &["explain", "/nowhere", "x", "--svg", "/nowhere/x.svg"],
+            "the picture `/nowhere/x.svg` has no folder",
+        ),
+        (
+            &["run", SCENARIO, "--report", "json=/nowhere/x", "--lab"],
+            "the report `/nowhere/x` has no folder",
+        ),
+        (
+            &["run", "/nowhere.yaml"],
+            "error: 1 fault in `/nowhere.yaml`",
+        ),
+        (&["lab", "score", "/nowhere"], "hint: `/nowhere` should be"),
+        (&["restore", "/nowhere"], "hint: `/nowhere` should be"),
     ];
     for (args, hint) in cases {
         let (code, out, err) = run(args);
@@ -164,6 +191,86 @@ fn an_import_refuses_a_target_that_the_capture_lacks_and_names_those_it_has() {
         err.contains("(workload deployment/demo, service demo)"),
         "{err}"
     );
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_refused() {
+    let output = lastwatch()
+        .arg("schema")
+        .env("LASTWATCH_LOG", "lastwatch=loud")
+        .output();
+    let output = output.expect("the program starts");
+    assert_eq!(output.status.code(), Some(64));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("`LASTWATCH_LOG=lastwatch=loud` is no filter"),
+        "{told}"
+    );
+    let output = lastwatch()
+        .arg("schema")
+        .env("LASTWATCH_LOG", "lastwatch=debug")
+        .output();
+    assert_eq!(output.expect("it starts").status.code(), Some(0));
+}
+
+#[test]
+fn an_access_log_format_that_reads_no_line_is_refused_with_its_place() {
+    let temp = TempDir::new().expect("a folder");
+    let path = temp
+        .path()
+        .join("scenario.yaml")
+        .to_string_lossy()
+        .into_owned();
+    let text = fs::read_to_string(SCENARIO).expect("it ships");
+    let (spec, _) = text.split_once("  lab:").expect("its last part");
+    for (format, told) in [
+        ("%START", "`%START` has an operator that no `%` closes"),
+        ("hello", "`hello` names nothing of a request"),
+    ] {
+        fs::write(
+            &path,
+            format!("{spec}  observe: {{accessLogFormat: '{format}'}}\n"),
+        )
+        .expect("a file");
+        let (code, _, err) = run(&["run", &path, "--dry-run"]);
+        assert_eq!(code, 64, "{err}");
+        assert!(
+            err.contains(&format!("spec.observe.accessLogFormat: {told}")),
+            "{err}"
+        );
+        assert!(
+            err.contains("hint: copy `meshConfig.accessLogFormat`"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn an_imported_run_is_not_restored_and_a_newer_or_damaged_one_is_told_apart() {
+    let (_temp, run_dir) = imported();
+    let (code, _, err) = run(&["restore", &run_dir]);
+    assert_eq!(code, 64, "no cluster is asked: {err}");
+    assert!(err.contains("was imported"), "{err}");
+    let place = Path::new(&run_dir);
+    let events = fs::read_to_string(place.join("events.jsonl")).expect("a record");
+    fs::write(place.join("events.jsonl"), format!("{{x\n{events}")).expect("damaged");
+    let (code, _, err) = run(&["replay", &run_dir]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("hint: this line is damaged"), "{err}");
+    let info = fs::read_to_string(place.join("run.json")).expect("a record");
+    let mut info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
+    info["schemaVersion"] = 99.into();
+    fs::write(place.join("run.json"), info.to_string()).expect("newer");
+    let (code, _, err) = run(&["replay", &run_dir]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("hint: use a newer lastwatch"), "{err}");
+}
+
+#[test]
+fn a_lab_that_is_not_up_is_named() {
+    let (code, _, err) = run(&["lab", "exec", "--lab", "/nowhere", "--", "true"]);
+    assert_eq!(code, 69, "{err}");
+    assert!(err.contains("no lab runs in `/nowhere`"), "{err}");
 }
 
 #[test]

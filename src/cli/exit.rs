@@ -1,4 +1,6 @@
 //! With which code does the program end (design 5)?
+//!
+//! `lab exec` alone has none of its own: it passes on that of its command.
 
 use std::process::ExitCode;
 
@@ -8,7 +10,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// The verdict is PASS, or the command did what it should.
     Pass = 0,
-    /// The verdict is FAIL.
+    /// The verdict is FAIL; of `restore`: something is not as it was.
     Fail = 1,
     /// The verdict is INCONCLUSIVE.
     Inconclusive = 2,
@@ -18,7 +20,7 @@ pub enum Exit {
     Unavailable = 69,
     /// An internal error.
     Internal = 70,
-    /// Interrupted, after restoring.
+    /// Interrupted, after restoring; a second Ctrl-C leaves at once, without.
     Interrupted = 130,
 }
 

@@ -1,6 +1,6 @@
 //! `lastwatch explain RUN REQUEST`: the evidence chain of one failed request, or of a pod's end.
 
-use super::replay::{unreadable, write_report};
+use super::replay::{check_place, unreadable, write};
 use super::{Exit, Printer};
 use crate::evidence::RunDir;
 use crate::report;
@@ -8,7 +8,7 @@ use crate::run::conclude;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Tells one failed request, or the end of one pod, as a time line
+/// Tell one failed request, or the end of one pod, as a time line
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// The run's directory
@@ -21,6 +21,11 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn explain(args: &ExplainArgs, printer: Printer) -> Exit {
+    let place = args.svg.as_deref().map(|file| check_place("picture", file));
+    if let Some(Err(error)) = place {
+        printer.error(&error);
+        return Exit::Usage;
+    }
     let conclusion = match conclude(&RunDir::new(&args.run)) {
         Ok(conclusion) => conclusion,
         Err(error) => return unreadable(&error, &args.run, printer),
@@ -40,7 +45,7 @@ pub(super) fn explain(args: &ExplainArgs, printer: Printer) -> Exit {
 }
 
 fn draw(picture: &str, file: &Path, printer: Printer) -> Exit {
-    match write_report(file, picture) {
+    match write("picture", file, picture) {
         Ok(()) => Exit::Pass,
         Err(error) => {
             printer.error(&error);

@@ -1,12 +1,12 @@
 //! `lastwatch import`: what was typed, and what is said about what was read?
 
-use super::{Exit, Printer};
+use super::{Exit, Printer, scenario};
 use crate::run::{ImportError, ImportOptions, import};
-use crate::scenario::{self, Misnamed, Workload};
+use crate::scenario::{Misnamed, Workload};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Reads a rollout that was recorded with kubectl into an ordinary run.
+/// Read a rollout that was recorded with kubectl into an ordinary run.
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     /// The capture: a folder of watches, logs and what clients saw.
@@ -59,7 +59,7 @@ pub(super) fn run(args: ImportArgs, printer: Printer) -> Exit {
     };
     let plan = match &args.scenario {
         None => serde_json::Value::Null,
-        Some(path) => match scenario::read(path, &|name| std::env::var(name).ok()) {
+        Some(path) => match scenario::read(path) {
             Ok(plan) => serde_json::to_value(plan.without_secrets()).expect("a plan is plain data"),
             Err(faults) => {
                 printer.error(&faults);

@@ -1,9 +1,10 @@
 //! `lastwatch lab`: a cluster to practise on.
 
-use super::{Exit, Printer};
+use super::replay::hint_of_record;
+use super::{Exit, Printer, scenario};
 use crate::error::Chain;
 use crate::lab::{self, session};
-use crate::scenario::{self, LabPlan};
+use crate::scenario::{Faults, LabPlan};
 use crate::task::Shutdown;
 use clap::{Args, Subcommand};
 use std::ffi::OsString;
@@ -117,16 +118,15 @@ fn in_runtime(printer: Printer, task: impl Future<Output = ExitCode>) -> ExitCod
 }
 
 /// How a scenario wants its lab.
-fn lab_of(scenario: &Path) -> Result<LabPlan, scenario::Faults> {
-    let plan = scenario::read(scenario, &|name| std::env::var(name).ok())?;
-    Ok(plan.lab)
+fn lab_of(scenario: &Path) -> Result<LabPlan, Faults> {
+    Ok(scenario::read(scenario)?.lab)
 }
 
 async fn up(args: UpArgs, printer: Printer) -> ExitCode {
     let mut plan = match args.scenario.as_deref().map(lab_of).transpose() {
         Ok(plan) => plan.unwrap_or_default(),
         Err(faults) => {
-            printer.say(&faults.to_string());
+            printer.error(&faults);
             return Exit::Usage.into();
         }
     };
@@ -176,6 +176,9 @@ fn score(args: &ScoreArgs, printer: Printer) -> Exit {
         }
         Err(error) => {
             printer.error(&error);
+            if let lab::score::Error::Run(error) = &error {
+                printer.say(&hint_of_record(error, &args.run));
+            }
             Exit::Usage
         }
     }

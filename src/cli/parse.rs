@@ -44,7 +44,7 @@ pub(super) fn run(command: ParseCommand, printer: Printer) -> Exit {
                     "error: failed to read `{}`: {error}",
                     path.display()
                 ));
-                printer.say("\nhint: name a log file, or `-` for stdin");
+                printer.say("hint: name a log file, or `-` for stdin");
                 return Exit::Usage;
             }
         },

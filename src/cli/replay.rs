@@ -1,14 +1,14 @@
 //! `lastwatch replay RUN`: the report of a stored run, from its record alone.
 
 use super::{Exit, Printer};
-use crate::evidence::RunDir;
+use crate::evidence::{self, RunDir};
 use crate::report::{self, Format, Report};
 use crate::run::{ConcludeError, conclude};
 use crate::verdict::Outcome;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Judges a stored run again; exits by its verdict, as `run` does.
+/// Judge a stored run again; exits by its verdict, as `run` does
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// The run's directory
@@ -65,16 +65,66 @@ impl std::str::FromStr for ReportTo {
     }
 }
 
-/// A report could not be written where it was asked for.
+/// What was asked for could not be written where it was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write the report `{}`", file.display())]
+#[error("failed to write the {what} `{}`", file.display())]
 pub(super) struct WriteError {
+    /// `report` or `picture`.
+    what: &'static str,
     file: PathBuf,
     #[source]
     source: std::io::Error,
 }
 
+/// What is asked for has no place, which is known before the work is done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoPlace {
+    #[error(
+        "the {what} `{}` has no folder: there is no `{}`\nhint: make the folder first, or name another",
+        file.display(),
+        folder.display()
+    )]
+    NoFolder {
+        what: &'static str,
+        file: PathBuf,
+        folder: PathBuf,
+    },
+    #[error("the {what} `{}` is a folder\nhint: name a file in it", file.display())]
+    Folder { what: &'static str, file: PathBuf },
+}
+
+/// Refuses reports that could not be written once the run is over.
+pub(super) fn check_places(reports: &[ReportTo]) -> Result<(), NoPlace> {
+    let files = reports.iter().map(|to| to.file.as_path());
+    files
+        .filter(|file| *file != Path::new("-"))
+        .try_for_each(|file| check_place("report", file))
+}
+
+/// Refuses a file that cannot be one, or whose folder is not there.
+pub(super) fn check_place(what: &'static str, file: &Path) -> Result<(), NoPlace> {
+    if file.is_dir() {
+        let file = file.to_owned();
+        return Err(NoPlace::Folder { what, file });
+    }
+    match file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        Some(folder) if !folder.is_dir() => Err(NoPlace::NoFolder {
+            what,
+            file: file.to_owned(),
+            folder: folder.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn replay(args: &ReplayArgs, printer: Printer) -> Exit {
+    if let Err(error) = check_places(&args.reports) {
+        printer.error(&error);
+        return Exit::Usage;
+    }
     let run = RunDir::new(&args.run);
     let conclusion = match conclude(&run).and_then(|done| done.store(&run).map(|()| done)) {
         Ok(conclusion) => conclusion,
@@ -91,14 +141,30 @@ pub(super) fn replay(args: &ReplayArgs, printer: Printer) -> Exit {
 pub(super) fn unreadable(error: &ConcludeError, run: &Path, printer: Printer) -> Exit {
     printer.error(error);
     match error {
-        ConcludeError::Record(_) | ConcludeError::Plan { .. } => {
-            printer.say(&format!(
-                "hint: `{}` should be the directory of a run, with `run.json` and `events.jsonl` in it",
-                run.display()
-            ));
+        ConcludeError::Record(error) => {
+            printer.say(&hint_of_record(error, run));
+            Exit::Usage
+        }
+        ConcludeError::Plan { .. } => {
+            printer.say("hint: the plan was written by another version, or by hand; use the lastwatch that made the run");
             Exit::Usage
         }
         ConcludeError::Report { .. } | ConcludeError::Panicked => Exit::Internal,
+    }
+}
+
+/// What helps where a run's record could not be read.
+pub(super) fn hint_of_record(error: &evidence::Error, run: &Path) -> String {
+    match error {
+        evidence::Error::Newer { .. } => "hint: use a newer lastwatch".to_owned(),
+        evidence::Error::Format { .. } => {
+            "hint: this line is damaged; take the directory from a backup, or the line out of it"
+                .to_owned()
+        }
+        _ => format!(
+            "hint: `{}` should be the directory of a run, with `run.json` and `events.jsonl` in it",
+            run.display()
+        ),
     }
 }
 
@@ -117,15 +183,16 @@ pub(super) fn tell(
         if to.file == Path::new("-") {
             printer.data(&text);
         } else {
-            write_report(&to.file, &text)?;
+            write("report", &to.file, &text)?;
         }
     }
     Ok(())
 }
 
 /// Writes what was asked for where it was asked for.
-pub(super) fn write_report(file: &Path, text: &str) -> Result<(), WriteError> {
+pub(super) fn write(what: &'static str, file: &Path, text: &str) -> Result<(), WriteError> {
     std::fs::write(file, text).map_err(|source| WriteError {
+        what,
         file: file.to_owned(),
         source,
     })

@@ -1,10 +1,11 @@
 //! `lastwatch restore RUN`: undoes what a run changed that could not undo it itself; `--lease` does so
 //! where its directory is lost.
 
+use super::replay::hint_of_record;
 use super::{Exit, Printer};
 use crate::cluster::{Cluster, Error, Reach};
 use crate::disrupt::{RestoreError, UndoReport, restore, restore_from_lease};
-use crate::evidence::RunDir;
+use crate::evidence::{Origin, RunDir};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,6 +56,9 @@ pub(super) fn run(args: &RestoreArgs, printer: Printer) -> Exit {
         }
         Err(Failure::Run(error)) => {
             printer.error(&error);
+            if let (RestoreError::Run { source }, Some(run)) = (&error, &args.run) {
+                printer.say(&hint_of_record(source, run));
+            }
             match error {
                 RestoreError::Lease { .. } => Exit::Unavailable,
                 _ => Exit::Usage,
@@ -105,6 +109,10 @@ async fn from_directory(
     let info = directory
         .info()
         .map_err(|source| Failure::Run(source.into()))?;
+    if info.origin == Origin::Import {
+        let path = run.to_owned();
+        return Err(Failure::Run(RestoreError::Imported { path }));
+    }
     let reach = Reach {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone().or_else(|| own_context(&info.cluster)),

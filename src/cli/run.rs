@@ -6,11 +6,11 @@ mod show;
 mod sidecar;
 
 use super::replay::{self, ReportTo};
-use super::{Exit, Printer};
+use super::{Exit, Printer, scenario};
 use crate::cluster::{self, Cluster, Reach};
 use crate::disrupt::{self, Outcome, PreflightError, UndoReport};
 use crate::run::live::{self, Ended, Halt, LiveRun};
-use crate::scenario::{self, LoadFrom, Plan};
+use crate::scenario::{LoadFrom, Plan};
 use crate::task::{Panics, Shutdown};
 use clap::Args;
 use futures::FutureExt;
@@ -92,13 +92,17 @@ impl Unable {
 }
 
 pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
-    let plan = match scenario::read(&args.scenario, &|name| std::env::var(name).ok()) {
+    let plan = match scenario::read(&args.scenario) {
         Ok(plan) => plan,
         Err(faults) => {
-            printer.say(&faults.to_string());
+            printer.error(&faults);
             return Exit::Usage;
         }
     };
+    if let Err(error) = replay::check_places(&args.reports) {
+        printer.error(&error);
+        return Exit::Usage;
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -8,7 +8,10 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A kubeconfig could not be read.
-    #[error("failed to read the kubeconfig `{}`", path.display())]
+    #[error(
+        "failed to read the kubeconfig `{}`\nhint: name one with `--kubeconfig FILE` or `KUBECONFIG`",
+        path.display()
+    )]
     Kubeconfig {
         /// The file, or where it was looked for.
         path: PathBuf,

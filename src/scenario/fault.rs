@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 /// One thing that is wrong with a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,14 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// The only fault of the scenario at `path`.
+    pub fn one(path: &Path, fault: Fault) -> Self {
+        Self {
+            file: path.display().to_string(),
+            faults: vec![fault],
+        }
+    }
+
     /// The faults, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.faults.iter()

@@ -56,7 +56,9 @@ struct Entrance {
 
 /// Runs a command in the network of the lab whose folder this is.
 pub async fn run_in(folder: &Path, command: Command) -> Result<ExitStatus, Error> {
-    let inner = place::pid(folder, "inner.pid").ok_or(Error::NoneRuns)?;
+    let inner = place::pid(folder, "inner.pid").ok_or_else(|| Error::NotUp {
+        folder: folder.to_owned(),
+    })?;
     let client = None;
     run(Some(Entrance { inner, client }), command).await
 }

@@ -63,6 +63,16 @@ pub enum Error {
     /// No lab to run something in.
     #[error("no lab runs\nhint: start one with `lastwatch lab up`")]
     NoneRuns,
+    /// It is not the folder of a lab that is up.
+    #[error(
+        "no lab runs in `{}`\nhint: name the folder of the kubeconfig that `lastwatch lab up` printed, \
+         or leave `--lab` out",
+        folder.display()
+    )]
+    NotUp {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A command could not be run in it.
     #[error("failed to run `{program}` in the lab")]
     Run {
