@@ -90,6 +90,9 @@ impl<'a> Scene<'a> {
         if service.is_some() {
             add_listed_pods(&endpoints, &mut lives);
         }
+        for life in &mut lives {
+            life.ports = endpoints.ports.get(&life.uid).cloned().unwrap_or_default();
+        }
         let proxies = ProxyLogs::of(timeline, observe.access_log_format.as_deref());
         let blind = Blind::of(timeline);
         let logs: Vec<AppLog> = lives

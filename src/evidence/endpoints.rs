@@ -59,6 +59,8 @@ pub struct EndpointHistory {
     pub names: BTreeMap<String, String>,
     /// Addresses by the uid of the pod.
     pub addresses: BTreeMap<String, String>,
+    /// The TCP ports that routes lead to, by the uid of the pod.
+    pub ports: BTreeMap<String, BTreeSet<u16>>,
     /// How many endpoints were ready and how many could serve as a fallback, from each arrival on.
     pub totals: Vec<(RunOffset, usize, usize)>,
     /// Slices of the Service were seen at all.
@@ -104,6 +106,7 @@ impl EndpointHistory {
 
     fn read(&mut self, slice: &Value) -> BTreeMap<String, EndpointState> {
         let mut listed = BTreeMap::new();
+        let ports = ports(slice);
         let endpoints = slice.get("endpoints").and_then(Value::as_array);
         for endpoint in endpoints.into_iter().flatten() {
             let Some(uid) = text(endpoint, "/targetRef/uid") else {
@@ -115,6 +118,8 @@ impl EndpointHistory {
             if let Some(address) = text(endpoint, "/addresses/0") {
                 self.addresses.insert(uid.to_owned(), address.to_owned());
             }
+            let known = self.ports.entry(uid.to_owned()).or_default();
+            known.extend(&ports);
             let condition = |name| {
                 let conditions = endpoint.get("conditions")?;
                 conditions.get(name)?.as_bool()
@@ -201,6 +206,19 @@ impl EndpointHistory {
         let (_, ready, fallback) = self.totals.get(next.checked_sub(1)?)?;
         Some((*ready, *fallback))
     }
+}
+
+/// The numbers of the TCP ports that a slice lists: those of the pods, not the Service's.
+fn ports(slice: &Value) -> BTreeSet<u16> {
+    let ports = slice.get("ports").and_then(Value::as_array);
+    let tcp = ports
+        .into_iter()
+        .flatten()
+        .filter(|port| text(port, "/protocol").is_none_or(|protocol| protocol == "TCP"));
+    let numbers = tcp.filter_map(|port| port.get("port")?.as_u64());
+    numbers
+        .filter_map(|port| u16::try_from(port).ok())
+        .collect()
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {

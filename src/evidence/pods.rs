@@ -15,7 +15,7 @@ use super::event::{EventKind, Resource};
 use super::object::{controller, text};
 use super::stamp::{Interval, RunOffset};
 use super::timeline::Timeline;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// One second in nanoseconds: by how much the API floors its stamps.
 pub const FLOOR: i64 = 1_000_000_000;
@@ -133,6 +133,8 @@ pub struct PodLife {
     pub template_hash: Option<String>,
     /// Its containers.
     pub containers: Vec<ContainerSpec>,
+    /// Its TCP ports that a Service's routes lead to, as far as slices showed them.
+    pub ports: BTreeSet<u16>,
     /// Whether they are started again.
     pub restart_policy: RestartPolicy,
     /// For how long its sidecar is told to stay.

@@ -3,8 +3,10 @@
 //! Apps word it freely, so lines are recognised by what such lines have in common in many
 //! languages and frameworks, never by one app's text.
 
+mod listening;
 mod told;
 
+pub(in crate::attribution) use listening::{Listens, Opening};
 pub(in crate::attribution) use told::{Says, Told};
 
 use crate::evidence::{
@@ -12,6 +14,8 @@ use crate::evidence::{
     STAMP_WIDTH, Timeline, WATCH_LATENCY,
 };
 use regex::RegexSet;
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::instants::Answers;
@@ -77,8 +81,8 @@ pub(in crate::attribution) struct AppLog {
     pub(in crate::attribution) shutdown: Vec<Told>,
     /// Lines that tell of a shutdown and have no stamp of their own.
     pub(in crate::attribution) unstamped: Vec<Unstamped>,
-    /// Lines that tell that it listens: index, stamp (epoch nanoseconds of the node's clock).
-    pub(in crate::attribution) listening: Vec<(usize, i64)>,
+    /// Lines that read as if something listened.
+    pub(in crate::attribution) listening: Vec<Listens>,
     /// The stamp of its last line.
     pub(in crate::attribution) last: Option<i64>,
     /// The same where that line tells that the app is done.
@@ -134,12 +138,22 @@ impl AppLog {
             }
         }
         found.last_words = last_words(life, &app.name, log, until);
-        if let (Some(_), Some((_, listens))) = (after, found.listening.first().copied()) {
+        if let (Some(_), Some(listens)) = (after, found.listening.first()) {
             // Floored stamps may let in a last line of the predecessor.
-            found.shutdown.retain(|told| told.stamp >= listens);
+            found.shutdown.retain(|told| told.stamp >= listens.stamp);
         }
         told::compare(&mut found.shutdown, life, &app.name);
         found
+    }
+
+    /// When it opened one of its ports, by the lines of `within`.
+    pub(in crate::attribution) fn opening(
+        &self,
+        own: &BTreeSet<u16>,
+        within: Range<i64>,
+    ) -> Option<Opening> {
+        let lines = self.listening.iter();
+        listening::opening(lines.filter(|line| within.contains(&line.stamp)), own)
     }
 
     fn read(&mut self, index: usize, line: &LogLine) {
@@ -166,7 +180,7 @@ impl AppLog {
             self.shutdown
                 .push(Told::new(index, stamp, &line.text, signalled));
         } else if LISTENING.is_match(&line.text) {
-            self.listening.push((index, stamp));
+            self.listening.push(Listens::new(stamp, &line.text));
         }
     }
 }
@@ -234,13 +248,13 @@ pub(super) fn constraints(
         .count()
         <= 1
         && life.ends.iter().filter(|end| end.container == app).count() <= 1;
-    if let (Some(answers), Some((_, stamp))) = (answers, log.listening.first())
+    if let (Some(answers), Some(listens)) = (answers, log.listening.first())
         && let Some(answered) = answers.earliest_end
     {
         let method = "answers that name a pod against its own log";
         found.push(Constraint::stamped_before(
             clock(),
-            *stamp,
+            listens.stamp,
             wall(answered),
             method,
         ));
@@ -278,13 +292,13 @@ pub(super) fn constraints(
     }
     if !life.initial
         && !life.unseen
-        && let Some((_, stamp)) = log.listening.first()
+        && let Some(listens) = log.listening.first()
     {
         let method = "apps listen after their pod is created";
         let known = wall(life.first_seen) - WATCH_LATENCY;
         found.push(Constraint::stamped_after(
             clock(),
-            *stamp,
+            listens.stamp,
             0,
             known,
             true,

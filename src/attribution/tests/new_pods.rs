@@ -1,6 +1,6 @@
 //! New pods that are in the routes before they listen, while an old one dies.
 
-use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, both, stamp};
 use super::{Cause, Confidence, SidecarKind};
 use crate::evidence::{Change, Resource};
 use serde_json::json;
@@ -196,6 +196,43 @@ fn a_sidecar_that_is_not_up_yet_refuses_where_its_pod_is_in_the_routes_already()
             let failure = &found.failures[0];
             assert_eq!(failure.cause, cause, "{kind:?} {early} {log} {refused}");
             assert_ne!(failure.confidence, Confidence::Proved);
+        }
+    }
+}
+
+#[test]
+fn a_line_of_something_else_does_not_end_the_start_of_a_pod() {
+    let early = [
+        None,
+        Some("metrics server listening on :9113"),
+        Some("connection pool ready, 8 connections"),
+        Some("running migrations on the orders database at db:5432"),
+    ];
+    for line in early {
+        for named in [true, false] {
+            let mut stage = Stage::new();
+            stage.probe = false;
+            let mut stage = stage.with_old_pods();
+            let running = json!({"running": {"startedAt": stamp(AT)}});
+            let new = stage.pod("new-1", running, None, true);
+            stage.object(AT, Resource::Pods, Change::Added, new);
+            let mut listed = both((true, true, false)).to_vec();
+            listed.push(("new-1", true, true, false));
+            stage.slice(AT + 40 * MILLI, &listed);
+            if let Some(line) = line {
+                stage.log("new-1", "app", AT + 100 * MILLI, line);
+            }
+            if named {
+                let own = "listening on :8080";
+                stage.log("new-1", "app", AT + 4 * SECOND, own);
+            }
+            for tenth in 3..35 {
+                stage.refused(AT + tenth * 100 * MILLI);
+            }
+            let answers = AT + 4_050 * MILLI;
+            stage.answers("local", answers, answers + SECOND, 20, &["new-1"]);
+            let causes = stage.causes();
+            assert_eq!(causes, [Cause::NewPodNotReady; 32], "{line:?} {named}");
         }
     }
 }

@@ -12,6 +12,23 @@ fn vanished(stage: &mut Stage, sent: i64) {
 }
 
 #[test]
+fn a_line_of_something_else_does_not_end_a_crash() {
+    for line in [
+        "metrics server listening on :9113",
+        "connection pool ready, 8 connections",
+    ] {
+        // It is started again a second after its end, and listens half a second later.
+        let mut stage = Stage::new().with_old_pods();
+        stage.crash("old-1", AT, 3, "Error");
+        stage.log("old-1", "app", AT + 1_050 * MILLI, line);
+        for part in 0..5 {
+            stage.refused(AT + 1_150 * MILLI + part * 60 * MILLI);
+        }
+        assert_eq!(stage.causes(), [Cause::ContainerCrashed; 5], "{line}");
+    }
+}
+
+#[test]
 fn a_pod_refuses_nobody_once_its_object_is_gone() {
     for (after, cause) in [(800, Cause::EndpointPropagation), (950, Cause::Unexplained)] {
         let mut stage = Stage::new().with_old_pods();

@@ -188,7 +188,7 @@ impl Stage {
             })
             .collect();
         let slice = json!({"metadata": {"name": "demo-x", "labels": {"kubernetes.io/service-name": "demo"}},
-            "endpoints": endpoints});
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}], "endpoints": endpoints});
         self.object(at, Resource::EndpointSlices, Change::Modified, slice);
     }
 

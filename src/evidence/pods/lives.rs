@@ -8,7 +8,7 @@ use crate::evidence::object::{containers, controller, epoch, labels, list, text}
 use crate::evidence::stamp::{Interval, RunOffset};
 use crate::evidence::timeline::Timeline;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 impl PodLife {
     /// The lives of all pods that the record shows, in the order of their first appearance.
@@ -133,6 +133,7 @@ fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife 
         labels: labels(object),
         template_hash: text(object, "/metadata/labels/pod-template-hash").map(str::to_owned),
         containers,
+        ports: BTreeSet::new(),
         restart_policy: match text(object, "/spec/restartPolicy") {
             Some("Never") => RestartPolicy::Never,
             Some("OnFailure") => RestartPolicy::OnFailure,

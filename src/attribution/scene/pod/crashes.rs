@@ -107,16 +107,21 @@ impl Pod {
         end.seen >= deleted.lo && !before && !restarted
     }
 
+    /// It served by then, after a line that may have come long before its port was open.
+    fn served_from(&self, line: RunOffset, ready: Option<RunOffset>) -> Option<RunOffset> {
+        let probed = self.life.app().is_some_and(|app| app.readiness_probe);
+        let ready = ready.filter(|ready| probed && *ready >= line);
+        let answers = self.answers.sent.iter().copied();
+        let answered = answers.filter(|sent| *sent >= line).min();
+        ready.into_iter().chain(answered).min()
+    }
+
     /// When a container that ended served again.
     fn back(&self, end: &ContainerEnd, offsets: &ClockOffsets) -> Option<Interval> {
         let finished = end.finished?;
         let start = self.life.start_after(end)?;
-        let line = self
-            .log
-            .listening
-            .iter()
-            .find(|(_, stamp)| *stamp >= finished)
-            .and_then(|(_, stamp)| self.place(offsets, *stamp, 0));
+        let until = self.ended_after(&end.container, finished);
+        let opening = self.log.opening(&self.life.ports, finished..until);
         let ready = self
             .life
             .ready
@@ -124,14 +129,21 @@ impl Pod {
             .find(|(seen, ready, _)| *ready && *seen >= end.seen)
             .map(|(seen, _, _)| *seen);
         let started = self.place(offsets, start.started, STAMP_WIDTH);
-        let lo = line
-            .map(|line| line.lo)
-            .or(started.map(|started| started.lo));
+        let line = |stamp| self.place(offsets, stamp, 0);
+        let first = opening.and_then(|opening| line(opening.first));
+        let last = opening.and_then(|opening| line(opening.last));
+        let named = opening.is_some_and(|opening| opening.named);
+        let lo = first.or(started).map(|began| began.lo);
+        let told = last.map(|last| last.hi);
         // A new list may show the restart and the readiness in one state.
-        let hi = line
-            .map(|line| line.hi)
-            .or(ready)
-            .unwrap_or(RunOffset(i64::MAX));
+        let hi = if named {
+            told
+        } else if let Some(first) = first {
+            self.served_from(first.lo, ready).or(told)
+        } else {
+            ready
+        };
+        let hi = hi.unwrap_or(RunOffset(i64::MAX));
         Some(Interval {
             lo: lo.unwrap_or(end.seen).min(hi),
             hi,

@@ -1,7 +1,7 @@
 //! When did a pod's app and its proxy listen for the first time, and was it in the routes before?
 
 use super::Pod;
-use crate::evidence::{ClockOffsets, Interval, RunOffset, STAMP_WIDTH, WATCH_LATENCY};
+use crate::evidence::{ClockOffsets, FLOOR, Interval, RunOffset, STAMP_WIDTH, WATCH_LATENCY};
 
 /// The watches of pods and slices differ by less than this.
 const EARLY: i64 = 1_000_000_000;
@@ -18,30 +18,40 @@ impl Pod {
             return;
         }
         let answered = self.answers.earliest_end;
-        let line = self
-            .log
-            .listening
-            .first()
-            .and_then(|(_, stamp)| self.place(offsets, *stamp, 0));
-        let lo = line.map_or(self.life.first_seen, |line| {
-            line.lo.max(self.life.first_seen)
-        });
         let served = self
             .proxy
             .served
             .and_then(|(first, _)| self.place(offsets, first, 0));
-        let hi = [
-            line.map(|line| line.hi),
-            answered,
-            served.map(|served| served.hi),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        let known = [answered, served.map(|served| served.hi)];
+        let known = known.into_iter().flatten().min();
+        let ended = self.ended_after(&self.log.container, i64::MIN);
+        let opening = self.log.opening(&self.life.ports, i64::MIN..ended);
+        let line = |stamp| self.place(offsets, stamp, 0);
+        let first = opening.and_then(|opening| line(opening.first));
+        let last = opening.and_then(|opening| line(opening.last));
+        let lo = first.map_or(self.life.first_seen, |first| {
+            first.lo.max(self.life.first_seen)
+        });
+        // A line that names no port may come long before the port is open.
+        let told = last.filter(|_| known.is_none() || opening.is_some_and(|line| line.named));
+        let hi = [told.map(|last| last.hi), known]
+            .into_iter()
+            .flatten()
+            .min();
         if let Some(hi) = hi {
             self.listened = Some(Interval { lo: lo.min(hi), hi });
         }
         self.proxied = self.proxy_start(answered, served, offsets);
+    }
+
+    /// The first end of a container after a stamp of the node's clock; as good as never without one.
+    pub(super) fn ended_after(&self, container: &str, stamp: i64) -> i64 {
+        let ends = self.life.ends.iter();
+        let later = ends
+            .filter(|end| end.container == container)
+            .filter_map(|end| end.finished)
+            .filter(|at| *at > stamp);
+        later.min().map_or(i64::MAX, |at| at + FLOOR)
     }
 
     /// Its proxy listens somewhere between the start of its container and the first word of its being
