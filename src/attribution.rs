@@ -11,6 +11,7 @@ mod decide;
 mod explain;
 mod findings;
 mod join;
+mod listener;
 mod masking;
 mod modifiers;
 mod pods;

@@ -25,7 +25,7 @@ pub use budgets::Budgets;
 pub use clocks::{
     Bound, ClockOffsets, Constraint, OffsetBound, STAMP_WIDTH, WATCH_LATENCY, object_constraints,
 };
-pub use drain::{DrainSettings, go_duration};
+pub use drain::{DRAIN_DURATION, DrainSettings, go_duration};
 pub use endpoints::{EndpointChange, EndpointHistory, EndpointState};
 pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,

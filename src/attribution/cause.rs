@@ -99,6 +99,8 @@ ids! {
         AcceptQueue = "accept-queue",
         /// Within the grace period of the pod.
         DuringGrace = "during-grace",
+        /// The pod's sidecar drained for longer than `drainDuration`, after which it does not accept.
+        AfterDrainDuration = "after-drain-duration",
         /// After the slice had withdrawn the endpoint.
         AfterEndpointRemoved = "after-endpoint-removed",
     }

@@ -7,10 +7,11 @@
 
 use super::case::Case;
 use super::explain::{self, Hypothesis};
+use super::listener;
 use super::modifiers;
 use super::scene::Scene;
 use super::tell;
-use super::{Attribution, Cause, Confidence, Hop, RunnerUp};
+use super::{Attribution, Cause, Confidence, Hop, Modifier, RunnerUp};
 use crate::evidence::{Interval, RunOffset};
 use std::collections::BTreeMap;
 
@@ -93,6 +94,8 @@ fn as_in_control(scene: &Scene<'_>, case: &Case<'_>) -> bool {
 }
 
 fn unexplained(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
+    let closed = listener::closed(scene, case);
+    let modifiers = closed.iter().map(|_| Modifier::AfterDrainDuration);
     Attribution {
         event: case.event,
         client: case.request.client.clone(),
@@ -102,8 +105,8 @@ fn unexplained(scene: &Scene<'_>, case: &Case<'_>) -> Attribution {
         hop: Hop::Unknown,
         pod: None,
         runner_up: None,
-        modifiers: Vec::new(),
-        evidence: Vec::new(),
+        modifiers: modifiers.collect(),
+        evidence: closed.into_iter().collect(),
         as_in_control: as_in_control(scene, case),
     }
 }

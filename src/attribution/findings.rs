@@ -205,6 +205,9 @@ pub struct SidecarDrain {
     pub prestop_s: f64,
     /// The grace period of the deletion in seconds.
     pub grace_s: f64,
+    /// Seconds of `drainDuration`, where the pod has it: a sidecar that drains accepts for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_duration_s: Option<f64>,
     /// `terminationGracePeriodSeconds` of the pod.
     #[serde(default)]
     pub spec_grace_s: f64,

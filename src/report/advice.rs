@@ -4,7 +4,7 @@ mod sidecar;
 
 use super::model::FailureEntry;
 use super::words::LOCAL_LIMIT;
-use crate::attribution::{Cause, PodFinding};
+use crate::attribution::{Cause, Modifier, PodFinding};
 use serde::{Deserialize, Serialize};
 use sidecar::sidecar;
 use std::collections::BTreeSet;
@@ -82,6 +82,11 @@ fn for_cause(
     Some(match cause {
         Cause::EndpointPropagation => propagation(late?, pods),
         Cause::SidecarExitedFirst => sidecar(pods, later(late)),
+        Cause::Unexplained
+            if of_cause().any(|f| f.modifiers.contains(&Modifier::AfterDrainDuration)) =>
+        {
+            sidecar::accept_longer(pods, later(late))?
+        }
         Cause::InFlightCut => {
             let longest = of_cause().map(|f| f.end - f.sent).fold(0.0, f64::max);
             plain(

@@ -45,6 +45,7 @@ pub(super) fn drain(pod: &Pod, lead: Lead) -> Option<SidecarDrain> {
         needed_s: seconds(needed.max(0)),
         prestop_s: seconds(prestop),
         grace_s: seconds(pod.grace()),
+        drain_duration_s: written.accepting.map(seconds),
         spec_grace_s: seconds(pod.life.spec_grace),
         ended_by_grace: ended_by_grace(pod, kind),
         app_cut: app_cut(pod, after_deletion),

@@ -1,7 +1,7 @@
 //! How a sidecar waited before it left, and how long its app would have needed it.
 
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage};
-use crate::attribution::{CutShort, PodFinding, SidecarDrain, SidecarKind};
+use crate::attribution::{Cause, CutShort, Modifier, PodFinding, SidecarDrain, SidecarKind};
 
 /// A pod whose proxy ends `proxy` after the deletion, its app 12 s after it; `wait`: what the agent
 /// says of it.
@@ -39,6 +39,7 @@ fn a_sidecar_is_needed_from_its_signal_to_the_app_s_end_however_it_waits() {
             needed_s: drain.needed_s,
             prestop_s: 0.0,
             grace_s: 30.0,
+            drain_duration_s: None,
             spec_grace_s: 30.0,
             ended_by_grace: false,
             app_cut: None,
@@ -138,5 +139,47 @@ fn a_sidecar_that_the_grace_period_ended_is_told_from_one_whose_wait_was_over() 
         );
         let off = drain.needed_s - app.0 as f64 / 1e3;
         assert!(off.abs() < 0.8, "{kind:?} needs {:.2} s", drain.needed_s);
+    }
+}
+
+#[test]
+fn a_refusal_after_the_drain_duration_tells_of_it_and_stays_unexplained() {
+    let five = Some("terminationDrainDuration: 22s\ndrainDuration: 5s\n");
+    for (kind, config, sent, told) in [
+        (SidecarKind::Classic, five, 7, true),
+        (SidecarKind::Classic, five, 4, false),
+        // The app is over as well.
+        (SidecarKind::Classic, five, 13, false),
+        // Istio's default of 45 s.
+        (SidecarKind::Classic, None, 7, false),
+        // A native one drains without an end.
+        (SidecarKind::Native, five, 7, false),
+    ] {
+        let mut stage = Stage::with_sidecar(Some(kind));
+        stage.proxy_config = config;
+        let mut stage = stage.with_old_pods();
+        let ending = Ending {
+            proxy: (22 * SECOND, 0),
+            ..Ending::serves_on()
+        };
+        stage.end("old-1", AT, ending, STAYS);
+        stage.refused(AT + sent * SECOND);
+        let found = stage.explain().failures.remove(0);
+        assert_eq!(
+            found.cause,
+            Cause::Unexplained,
+            "{kind:?} {config:?} {sent}"
+        );
+        let expected = if told {
+            vec![Modifier::AfterDrainDuration]
+        } else {
+            vec![]
+        };
+        assert_eq!(found.modifiers, expected, "{kind:?} {config:?} {sent}");
+        let texts: Vec<&str> = found.evidence.iter().map(|one| one.text.as_str()).collect();
+        let named = texts
+            .iter()
+            .any(|text| text.contains("`drainDuration` (5 s)"));
+        assert_eq!(named, told, "{texts:?}");
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Stage {
     pub(super) probe: bool,
     /// The preStop hook of the apps sleeps for so many seconds.
     pub(super) hook: i64,
+    /// What the pods' annotation says of their proxies.
+    pub(super) proxy_config: Option<&'static str>,
     /// The apps' logs were recorded without the runtime's stamps.
     pub(super) bare: bool,
     pub(super) origin: Origin,
@@ -83,6 +85,7 @@ impl Stage {
             native: false,
             probe: true,
             hook: 0,
+            proxy_config: None,
             bare: false,
             origin: Origin::Live,
             plan: Value::Null,
@@ -171,6 +174,9 @@ impl Stage {
                 "conditions": [{"type": "Ready", "status": if ready {"True"} else {"False"}, "lastTransitionTime": stamp(0)}],
                 "containerStatuses": statuses, "initContainerStatuses": init_statuses},
         });
+        if let Some(config) = self.proxy_config {
+            pod["metadata"]["annotations"] = json!({"proxy.istio.io/config": config});
+        }
         if let Some((at, grace)) = deleted {
             pod["metadata"]["deletionTimestamp"] = json!(stamp(at + grace * SECOND));
             pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);

@@ -169,6 +169,31 @@ fn unseen_end(kind: SidecarKind, drain: &SidecarDrain) -> String {
     text
 }
 
+/// A sidecar refused by itself, its app alive, since it had drained for `drainDuration`.
+pub(super) fn accept_longer(pods: &[PodFinding], later: f64) -> Option<Advice> {
+    let classic = pods
+        .iter()
+        .filter(|pod| pod.sidecar == Some(SidecarKind::Classic))
+        .filter_map(|pod| pod.drain.as_ref());
+    let longest = classic.max_by(|one, other| one.needed_s.total_cmp(&other.needed_s))?;
+    let accepts = cure::accepts(longest);
+    let mut text = format!(
+        "requests were refused when a sidecar had drained for `drainDuration` ({accepts} s), after \
+         which it does not accept; the app went on for {:.1} s after the sidecar was told to stop",
+        longest.needed_s
+    );
+    let seconds = cure::accept_longer(longest, later);
+    text.push_str(&match seconds {
+        Some(seconds) => format!("; set `drainDuration` to {seconds} s at least"),
+        None => "; set `drainDuration` above preStop and cleanup together".to_owned(),
+    });
+    Some(Advice {
+        cures: Cause::Unexplained.id().to_owned(),
+        text,
+        manifest: seconds.and_then(|seconds| cure::accepting(seconds).manifest(false)),
+    })
+}
+
 /// Nothing showed when the sidecar was told to stop.
 const fn unmeasured(native: bool) -> &'static str {
     if native {
@@ -209,6 +234,17 @@ mod tests {
     fn told(pods: &[PodFinding]) -> String {
         let advice = sidecar(pods, 0.0);
         format!("{}\n\n{}", advice.text, advice.manifest.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_sidecar_that_refused_by_itself_is_to_accept_for_longer() {
+        let short = SidecarDrain {
+            drain_duration_s: Some(5.0),
+            ..drain(false, 22.0, 12.0, 30.0)
+        };
+        let advice = accept_longer(&[pod(-10.0, short)], 0.0).expect("an advice");
+        let told = format!("{}\n\n{}", advice.text, advice.manifest.unwrap_or_default());
+        insta::assert_snapshot!("refused_by_itself", told);
     }
 
     #[test]

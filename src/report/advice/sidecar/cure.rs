@@ -2,12 +2,10 @@
 
 use super::super::ALLOWANCE_S;
 use crate::attribution::{CutShort, SidecarDrain, SidecarKind};
+use crate::evidence::DRAIN_DURATION;
 
 /// What the kubelet needs beside the sidecar's stay: it cuts waits to whole seconds.
 const GRACE_ALLOWANCE_S: f64 = 2.0;
-
-/// Envoy's own drain ends after `drainDuration`, and with it the listening (facts 4.5).
-const DRAIN_DURATION_S: f64 = 45.0;
 
 /// `MINIMUM_DRAIN_DURATION` where nothing sets it (facts 3.5).
 const MINIMUM_S: f64 = 5.0;
@@ -35,12 +33,9 @@ pub(super) struct Figures {
 
 /// `later`: so many seconds later the app will end.
 pub(super) fn cure(kind: SidecarKind, drain: &SidecarDrain, later: f64) -> Cure {
-    let left = match drain.app_cut {
-        Some(CutShort::App | CutShort::Prestop { left_s: None }) => return Cure::AppUnmeasured,
-        Some(CutShort::Prestop { left_s: Some(left) }) => left,
-        None => 0.0,
+    let Some(needed) = needed(drain, later) else {
+        return Cure::AppUnmeasured;
     };
-    let needed = (drain.needed_s + left + later + ALLOWANCE_S).ceil();
     let stay = match (kind, present(drain)) {
         (SidecarKind::Native, _) if !drain.ended_by_grace => return Cure::LeftByItself,
         (SidecarKind::Native, _) => None,
@@ -61,10 +56,32 @@ pub(super) fn cure(kind: SidecarKind, drain: &SidecarDrain, later: f64) -> Cure 
     let grace = (drain.prestop_s + longest + GRACE_ALLOWANCE_S).ceil();
     Cure::Figures(Figures {
         stay,
-        accept: stay.filter(|stay| *stay > DRAIN_DURATION_S),
+        accept: (kind == SidecarKind::Classic && accepts(drain) < needed).then_some(needed),
         grace: (drain.spec_grace_s < grace).then_some(grace),
         shortened: drain.grace_s < grace && grace <= drain.spec_grace_s,
     })
+}
+
+/// For how long the app needs a sidecar that is told to stop, where that was seen.
+fn needed(drain: &SidecarDrain, later: f64) -> Option<f64> {
+    let left = match drain.app_cut {
+        Some(CutShort::App | CutShort::Prestop { left_s: None }) => return None,
+        Some(CutShort::Prestop { left_s: Some(left) }) => left,
+        None => 0.0,
+    };
+    Some((drain.needed_s + left + later + ALLOWANCE_S).ceil())
+}
+
+/// For how long it accepts once it drains: Envoy's own drain ends then (facts 4.5).
+pub(super) fn accepts(drain: &SidecarDrain) -> f64 {
+    drain
+        .drain_duration_s
+        .unwrap_or(DRAIN_DURATION as f64 / 1e9)
+}
+
+/// For how long it has to accept, where that was seen and is longer than it does.
+pub(super) fn accept_longer(drain: &SidecarDrain, later: f64) -> Option<f64> {
+    needed(drain, later).filter(|needed| accepts(drain) < *needed)
 }
 
 /// Its present wait, where that is known.
@@ -76,6 +93,16 @@ fn present(drain: &SidecarDrain) -> Option<f64> {
 pub(super) fn after_hook(drain: &SidecarDrain) -> f64 {
     let after = drain.prestop_s + drain.needed_s - drain.grace_s;
     (after.max(0.0) + ALLOWANCE_S + GRACE_ALLOWANCE_S).ceil()
+}
+
+/// Nothing but the time for which it accepts.
+pub(super) const fn accepting(seconds: f64) -> Figures {
+    Figures {
+        stay: None,
+        accept: Some(seconds),
+        grace: None,
+        shortened: false,
+    }
 }
 
 impl Figures {
@@ -210,6 +237,39 @@ mod tests {
             (Native, drain(None, 8.2, 30.0), Cure::LeftByItself),
         ] {
             assert_eq!(cure(kind, &drain, 0.0), expected, "{kind:?} {drain:?}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_that_would_stop_accepting_too_early_is_to_accept_for_longer() {
+        let accepting = |seconds, one: SidecarDrain| SidecarDrain {
+            drain_duration_s: Some(seconds),
+            ..one
+        };
+        for (kind, drain, expected) in [
+            // The stay is raised, and what is accepted with it.
+            (
+                Classic,
+                accepting(5.0, drain(Some(5.0), 12.0, 30.0)),
+                Some(13.0),
+            ),
+            (Classic, accepting(20.0, drain(Some(5.0), 12.0, 30.0)), None),
+            // It stays for long enough, but accepts too shortly.
+            (
+                Classic,
+                accepting(5.0, by_grace(Some(20.0), 8.2, 5.0)),
+                Some(10.0),
+            ),
+            // Istio's default.
+            (Classic, drain(Some(5.0), 50.0, 90.0), Some(51.0)),
+            (Classic, drain(Some(5.0), 40.0, 90.0), None),
+            // A native one never stops.
+            (Native, accepting(5.0, by_grace(None, 7.9, 5.0)), None),
+        ] {
+            let Cure::Figures(figures) = cure(kind, &drain, 0.0) else {
+                panic!("no figures for {drain:?}");
+            };
+            assert_eq!(figures.accept, expected, "{kind:?} {drain:?}");
         }
     }
 
