@@ -390,7 +390,8 @@ fn without_agent_lines_nothing_proved_is_wrong() {
     let explained =
         assert_nothing_proved_is_wrong(|capture| vary::keep_proxy_lines(capture, |access| access));
     let lead = |one: &Explained| one.gate("sidecarOutlivesApp").is_some();
-    let of_meshed = explained.iter().filter(|one| lead(one));
+    let of_meshed: Vec<&Explained> = explained.iter().filter(|one| lead(one)).collect();
+    assert!(of_meshed.len() >= 10, "{} recordings", of_meshed.len());
     for one in of_meshed {
         let missing = one.findings.pods.iter().filter(|pod| pod.sidecar.is_some());
         let mut missing = missing.map(|pod| &pod.missing);
