@@ -291,7 +291,7 @@ contexts:
         .expect_err("no such file");
         assert_eq!(
             error.to_string(),
-            "failed to read the kubeconfig `/nowhere/config`"
+            "failed to read the kubeconfig `/nowhere/config`\nhint: name one with `--kubeconfig FILE` or `KUBECONFIG`"
         );
     }
 }
