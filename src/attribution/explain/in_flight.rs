@@ -108,7 +108,9 @@ fn propose(
     let held = nearness(app.at, case.end) >= 1.0;
     match (app.how, pod.reaction) {
         (How::Exited(_) | How::KilledEarly, _) => push(Cause::InFlightCut, 1.0, held),
-        (How::Killed, Reaction::Logged(_)) => push(Cause::GraceExceeded, 1.0, held),
+        (How::Killed, Reaction::Logged(_) | Reaction::Closed) => {
+            push(Cause::GraceExceeded, 1.0, held)
+        }
         (How::Killed, Reaction::Silent) => {
             push(Cause::TermSignalUnhandled, 1.0, held);
             push(Cause::GraceExceeded, 0.15, false);
@@ -145,7 +147,7 @@ fn unknown_end(
     if !matches!(reaction, Reaction::Silent) {
         push(Cause::GraceExceeded, 0.4, false);
     }
-    if !matches!(reaction, Reaction::Logged(_)) {
+    if !matches!(reaction, Reaction::Logged(_) | Reaction::Closed) {
         push(Cause::TermSignalUnhandled, 0.4, false);
     }
 }

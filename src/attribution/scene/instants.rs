@@ -67,9 +67,11 @@ pub(in crate::attribution) struct Crash {
 pub(in crate::attribution) enum Reaction {
     /// A line of its log, by index, tells of it.
     Logged(usize),
+    /// It closed its port between its signal and its end, as probes showed.
+    Closed,
     /// Its log was seen and tells of none.
     Silent,
-    /// Its log was not seen.
+    /// Its log was not seen, or leaves it open.
     Unknown,
 }
 

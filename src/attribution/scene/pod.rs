@@ -11,8 +11,8 @@ use super::instants::{Answers, Crash, End, How, Reaction};
 use super::proxy_log::ProxyLife;
 use crate::attribution::SidecarKind;
 use crate::evidence::{
-    Clock, ClockOffsets, Deletion, EndpointHistory, FLOOR, Interval, PodEvent, PodLife, Role,
-    RunOffset, WATCH_LATENCY,
+    Clock, ClockOffsets, ContainerSpec, Deletion, EndpointHistory, FLOOR, Interval, PodEvent,
+    PodLife, Role, RunOffset, WATCH_LATENCY,
 };
 
 /// One pod of the target.
@@ -56,6 +56,12 @@ pub(in crate::attribution) const SAME: i64 = 60_000_000;
 
 /// Containers whose pod's object was taken away by force have so long to end (facts 1.3).
 const FORCED: i64 = 2_000_000_000;
+
+/// The stamps of a deletion are floored: its grace period may be over so much before they say.
+const KILLED_EARLY: i64 = FLOOR;
+
+/// A port that closes so long before its process ends was not closed by that.
+const LIVED_ON: i64 = 1_000_000_000;
 
 /// A kubelet acts on a deletion within this time.
 const PICKUP: i64 = 2_000_000_000;
@@ -104,6 +110,16 @@ impl Pod {
         pod.place_start(offsets);
         pod.place_crashes(offsets);
         pod.place_reaction(offsets, blind);
+        if !matches!(pod.reaction, Reaction::Logged(_)) && pod.closed_before_its_end() {
+            // A hook that does more than sleep may have closed it before the signal.
+            let quits = |app: &ContainerSpec| app.prestop && app.prestop_sleep == 0;
+            let hooked = pod.life.app().is_none_or(quits);
+            pod.reaction = if hooked {
+                Reaction::Unknown
+            } else {
+                Reaction::Closed
+            };
+        }
         pod
     }
 
@@ -234,6 +250,22 @@ impl Pod {
         }
     }
 
+    /// Its app closed its port and lived on. Behind a proxy probes meet the proxy.
+    fn closed_before_its_end(&self) -> bool {
+        let probed = &self.answers.probed;
+        let (Some(shut), Some(signalled), Some(end)) = (probed.shut, self.signalled, self.app_end)
+        else {
+            return false;
+        };
+        let killed = match (end.how, self.deleted) {
+            (How::Killed, Some(deleted)) => deleted.lo.0 + self.grace() - KILLED_EARLY,
+            _ => i64::MIN,
+        };
+        let ended = end.at.lo.0.max(killed);
+        let alone = self.sidecar.is_none() && probed.refused;
+        alone && shut > signalled.hi && shut.0 + LIVED_ON <= ended
+    }
+
     /// Its app or its proxy may have ended by then, the pod being deleted.
     pub(in crate::attribution) fn over_by(&self, at: RunOffset) -> bool {
         let ends = [self.app_end, self.proxy_end].into_iter().flatten();
@@ -273,6 +305,7 @@ impl Pod {
         let end = self.app_end?;
         let told = match self.reaction {
             Reaction::Logged(_) => self.reacted_at(offsets).map(|at| at.lo),
+            Reaction::Closed => self.answers.probed.accepted,
             Reaction::Silent if end.how == How::Killed => Some(end.at.lo),
             _ => None,
         };

@@ -14,6 +14,8 @@ pub(in crate::attribution) struct Probed {
     pub(in crate::attribution) accepted: Option<RunOffset>,
     /// Nobody listened before this instant: the answer of the first one after it that was not.
     pub(in crate::attribution) shut: Option<RunOffset>,
+    /// That answer was a refusal: the address was there, and nobody listened.
+    pub(in crate::attribution) refused: bool,
     /// The events of both.
     pub(in crate::attribution) events: Vec<u64>,
 }
@@ -37,6 +39,7 @@ pub(super) fn all(timeline: &Timeline) -> HashMap<String, Probed> {
                 *probed = Probed {
                     accepted: Some(probe.sent),
                     shut: None,
+                    refused: false,
                     events: vec![event.seq],
                 };
                 false
@@ -47,6 +50,7 @@ pub(super) fn all(timeline: &Timeline) -> HashMap<String, Probed> {
         };
         if shut && probed.shut.is_none() {
             probed.shut = Some(event.at.hi);
+            probed.refused = probe.outcome == ProbeOutcome::Refused;
             probed.events.push(event.seq);
         }
     }

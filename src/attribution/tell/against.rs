@@ -3,7 +3,7 @@
 use super::seconds;
 use crate::attribution::case::{Case, Shape};
 use crate::attribution::explain::Hypothesis;
-use crate::attribution::scene::{Pod, Scene};
+use crate::attribution::scene::{Pod, Reaction, Scene};
 use crate::attribution::{Cause, Evidence, RunnerUp, Stance};
 
 /// What speaks against a competitor that has some support.
@@ -16,6 +16,9 @@ pub(in crate::attribution) fn against(
     match (winner.cause, loser.cause) {
         (Cause::TermSignalUnhandled, Cause::GraceExceeded) => {
             "the app's log has no line that tells of a signal or a shutdown".to_owned()
+        }
+        (Cause::GraceExceeded, Cause::TermSignalUnhandled) if closed(scene, winner) => {
+            "the app had closed its port long before its end".to_owned()
         }
         (Cause::GraceExceeded, Cause::TermSignalUnhandled) => {
             "the app's log tells of its shutdown".to_owned()
@@ -52,6 +55,12 @@ pub(in crate::attribution) fn against(
 fn guarded(scene: &Scene<'_>, hypothesis: &Hypothesis) -> bool {
     let pod = hypothesis.pod.map(|pod| &scene.pods[pod]);
     pod.is_some_and(Pod::guarded)
+}
+
+/// The pod that is meant closed its port, its end coming later.
+fn closed(scene: &Scene<'_>, hypothesis: &Hypothesis) -> bool {
+    let pod = hypothesis.pod.map(|pod| &scene.pods[pod]);
+    pod.is_some_and(|pod| pod.reaction == Reaction::Closed)
 }
 
 /// The usual competitor where none has support, and what refuted it.

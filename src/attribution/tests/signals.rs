@@ -1,8 +1,11 @@
 //! Did an app that was killed at the end of its grace hear its signal, as its log has it (C3, C5)?
 
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp, transport};
-use super::{Cause, Confidence, Findings};
-use crate::evidence::{Change, ConnectionKind, ErrorClass, RequestPhase, Resource};
+use super::{Cause, Confidence, Findings, SidecarKind};
+use crate::evidence::{
+    Change, ConnectionKind, ErrorClass, EventKind, PodProbe, ProbeOutcome, RequestPhase, Resource,
+    RunOffset,
+};
 use serde_json::json;
 
 /// `old-1` writes this after its signal and is killed eight seconds later, under a request.
@@ -102,6 +105,53 @@ fn an_app_is_killed_at_the_end_of_a_grace_period_that_was_shortened() {
         let found = shortened(grace, reacts, 8_050 * MILLI);
         assert_eq!(found.failures[0].cause, cause, "{grace}");
         assert_eq!(deaf(&found), cause == Cause::TermSignalUnhandled, "{grace}");
+    }
+}
+
+#[test]
+fn an_app_that_closed_its_port_has_heard_its_signal_whatever_its_log_says() {
+    use ProbeOutcome::{Accepted, Refused, Timeout};
+    let early = [(2_500, Accepted), (3_000, Refused)];
+    for (kind, hook, probes, heard) in [
+        (None, false, early, Some(true)),
+        (
+            None,
+            false,
+            [(2_500, Accepted), (3_000, Timeout)],
+            Some(false),
+        ),
+        (
+            None,
+            false,
+            [(7_500, Accepted), (8_000, Refused)],
+            Some(false),
+        ),
+        (None, true, early, None),
+        (Some(SidecarKind::Classic), false, early, Some(false)),
+    ] {
+        let mut stage = Stage::with_sidecar(kind);
+        stage.quits = hook;
+        let mut stage = stage.with_old_pods();
+        for (after, outcome) in probes {
+            let sent = RunOffset(AT + after * MILLI);
+            let probe = PodProbe {
+                pod: "old-1".to_owned(),
+                uid: "old-1".to_owned(),
+                address: "10.244.0.1:8080".to_owned(),
+                sent,
+                outcome,
+            };
+            stage.at(sent.0, EventKind::Probe(probe));
+        }
+        let found = killed_on(stage);
+        assert_eq!(
+            deaf(&found),
+            heard == Some(false),
+            "{kind:?} {hook} {probes:?}"
+        );
+        if heard == Some(true) {
+            assert_eq!(found.failures[0].cause, Cause::GraceExceeded);
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Stage {
     pub(super) hook: i64,
     /// What the pods' annotation says of their proxies.
     pub(super) proxy_config: Option<&'static str>,
+    /// The preStop hook of the apps runs a program.
+    pub(super) quits: bool,
     /// The apps' logs were recorded without the runtime's stamps.
     pub(super) bare: bool,
     pub(super) origin: Origin,
@@ -86,6 +88,7 @@ impl Stage {
             probe: true,
             hook: 0,
             proxy_config: None,
+            quits: false,
             bare: false,
             origin: Origin::Live,
             plan: Value::Null,
@@ -152,6 +155,10 @@ impl Stage {
         }
         if self.hook > 0 {
             app["lifecycle"] = json!({"preStop": {"sleep": {"seconds": self.hook}}});
+        }
+        if self.quits {
+            let quit = json!({"exec": {"command": ["nginx", "-s", "quit"]}});
+            app["lifecycle"] = json!({"preStop": quit});
         }
         let mut containers = vec![app];
         let mut statuses = vec![json!({"name": "app", "state": state})];
