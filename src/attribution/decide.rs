@@ -146,6 +146,7 @@ fn everything_seen(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -
         .iter()
         .all(|what| !scene.blind(what, around));
     let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
-    let ended = pod.is_none_or(|pod| !pod.life.unseen);
+    // Of which container the signal, the log and the end are told must be clear as well.
+    let ended = pod.is_none_or(|pod| !pod.life.unseen && pod.life.app().is_some());
     watched && ended && !scene.pods.is_empty()
 }

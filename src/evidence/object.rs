@@ -2,7 +2,7 @@
 
 use super::pods::{ContainerSpec, FLOOR, Role};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names under which meshes run their proxy.
 const SIDECAR_NAMES: &[&str] = &["istio-proxy", "linkerd-proxy", "envoy-sidecar", "envoy"];
@@ -30,7 +30,7 @@ pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
                 readiness_probe: container
                     .get("readinessProbe")
                     .is_some_and(|probe| !probe.is_null()),
-                serves: list(container, "/ports").next().is_some(),
+                ports: ports(container),
             });
         }
     }
@@ -43,6 +43,21 @@ pub(super) fn containers(pod: &Value) -> Vec<ContainerSpec> {
         }
     }
     found
+}
+
+/// The numbers of the ports that a container declares, and of those that its probes ask by number.
+fn ports(container: &Value) -> BTreeSet<u16> {
+    let declared = list(container, "/ports").filter_map(|port| port.get("containerPort"));
+    let probes = ["readinessProbe", "livenessProbe", "startupProbe"];
+    let asked = probes.iter().flat_map(|probe| {
+        ["httpGet", "tcpSocket", "grpc"]
+            .iter()
+            .filter_map(move |way| container.pointer(&format!("/{probe}/{way}/port")))
+    });
+    let numbers = declared.chain(asked).filter_map(Value::as_u64);
+    numbers
+        .filter_map(|port| u16::try_from(port).ok())
+        .collect()
 }
 
 /// A mesh's proxy runs in the pod.

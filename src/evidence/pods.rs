@@ -46,8 +46,8 @@ pub struct ContainerSpec {
     pub prestop_sleep: i64,
     /// It has a readiness probe.
     pub readiness_probe: bool,
-    /// It declares a port.
-    pub serves: bool,
+    /// The ports that it declares, and those that its probes ask.
+    pub ports: BTreeSet<u16>,
 }
 
 impl ContainerSpec {
@@ -174,10 +174,25 @@ pub struct PodLife {
 }
 
 impl PodLife {
-    /// The container that serves: the first app container that declares a port, else the first.
+    /// The container that serves: the only app container, or of several the only one with a port that
+    /// routes lead to. `None` where that is unclear: the first in the list may be an exporter.
     pub fn app(&self) -> Option<&ContainerSpec> {
-        let apps = || self.containers.iter().filter(|spec| spec.role == Role::App);
-        apps().find(|spec| spec.serves).or_else(|| apps().next())
+        match self.candidates().as_slice() {
+            [app] => Some(app),
+            _ => None,
+        }
+    }
+
+    /// The containers each of which may be the one that serves. One without a port of the routes may
+    /// be it only where none has one: a container need not declare its ports.
+    pub fn candidates(&self) -> Vec<&ContainerSpec> {
+        let apps = self.containers.iter().filter(|spec| spec.role == Role::App);
+        let apps: Vec<_> = apps.collect();
+        let routed = apps
+            .iter()
+            .filter(|app| !app.ports.is_disjoint(&self.ports));
+        let routed: Vec<_> = routed.copied().collect();
+        if routed.is_empty() { apps } else { routed }
     }
 
     /// The mesh's proxy.
@@ -198,14 +213,23 @@ impl PodLife {
     /// (facts 1.3, 1.6).
     pub fn forced(&self) -> Option<RunOffset> {
         let removed = self.removed.filter(|_| !self.unseen)?;
-        let app = &self.app()?.name;
-        let started = self.starts.iter().filter(|start| start.container == *app);
-        let started = started.map(|start| start.started).max()?;
-        let ended = self
+        let mut candidates = self.candidates().into_iter();
+        let running = candidates.any(|app| self.is_running(&app.name));
+        (self.last_grace == Some(0) && running).then_some(removed.hi)
+    }
+
+    /// No end followed its last start.
+    fn is_running(&self, container: &str) -> bool {
+        let starts = self.starts.iter();
+        let started = starts.filter(|start| start.container == container);
+        let Some(started) = started.map(|start| start.started).max() else {
+            return false;
+        };
+        let after = |end: &ContainerEnd| end.finished.is_none_or(|at| at >= started);
+        !self
             .ends
             .iter()
-            .any(|end| end.container == *app && end.finished.is_none_or(|at| at >= started));
-        (self.last_grace == Some(0) && !ended).then_some(removed.hi)
+            .any(|end| end.container == container && after(end))
     }
 
     /// The last end of a container that did not start again after it, as far as was seen.

@@ -137,7 +137,8 @@ fn prestop(scene: &Scene<'_>, pod: &Pod, found: &mut Vec<String>, evidence: &mut
         shown.line = line(&pod.life.name, &container, &event.message);
         evidence.push(shown);
     }
-    let hook = pod.life.app().is_none_or(|app| app.prestop);
+    let apps = pod.life.candidates();
+    let hook = apps.is_empty() || apps.iter().any(|app| app.prestop);
     if !hook && pod.deleted.is_some() && scene.endpoints.seen && pod.routed.is_some() {
         found.push("prestop-missing".to_owned());
     }

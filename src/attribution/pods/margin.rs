@@ -11,6 +11,8 @@ use crate::evidence::RunOffset;
 /// a sidecar no longer than that lives, which takes the connections (facts 9.4).
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod) -> Option<i64> {
     pod.deleted?;
+    // Whose log and whose end tell of it must be clear.
+    pod.life.app()?;
     pod.routed?;
     let withdrawn = pod.withdrawn?;
     let end = pod.app_end?.at.lo;

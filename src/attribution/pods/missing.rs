@@ -53,7 +53,7 @@ pub(super) fn app_logs_unseen(scene: &Scene<'_>, pod: &Pod, span: Interval) -> b
 /// record ends before it did.
 fn exit_code_unseen(pod: &Pod) -> bool {
     let ended = |name: &str| pod.life.ended(name).is_some();
-    let app = pod.life.app().is_none_or(|app| ended(&app.name));
+    let app = pod.life.candidates().iter().all(|app| ended(&app.name));
     let proxy = pod.life.sidecar().is_none_or(|proxy| ended(&proxy.name));
     pod.life.containers.is_empty() || !(app && proxy)
 }

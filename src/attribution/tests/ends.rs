@@ -2,9 +2,9 @@
 //! deletion by force (facts 1.3, 1.5; design 7).
 
 use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, stamp, transport};
-use super::{Cause, Findings, SidecarKind};
+use super::{Cause, Confidence, Findings, Missing, SidecarKind};
 use crate::evidence::{Change, ConnectionKind, ErrorClass, Outcome, RequestPhase, Resource};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const CUT: &str = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
 const REFUSED: &str = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure";
@@ -78,6 +78,68 @@ fn an_app_that_ends_while_its_pod_is_deleted_has_not_crashed_whatever_its_code_s
             let sigkill = hazards(&found).contains(&"sigkill:app".to_owned());
             assert_eq!(sigkill, code == 137 && !oom, "{kind:?} {code} {oom}");
         }
+    }
+}
+
+#[test]
+fn the_app_is_the_container_that_routes_lead_to_and_nothing_is_proved_where_that_is_unclear() {
+    let app = |ports: Value, probe: Value| {
+        json!({"name": "app", "ports": ports, "readinessProbe": probe,
+            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}})
+    };
+    let serves = app(json!([{"containerPort": 8080}]), Value::Null);
+    let probed = app(json!([]), json!({"tcpSocket": {"port": 8080}}));
+    let named = json!({"httpGet": {"port": "http"}});
+    let by_name = app(json!([{"containerPort": 8080, "name": "http"}]), named);
+    let silent = app(json!([]), Value::Null);
+    let exporter = json!({"name": "metrics", "ports": [{"containerPort": 9113}]});
+    let plain = json!({"name": "metrics"});
+    let twin = json!({"name": "metrics", "ports": [{"containerPort": 8080}]});
+    for (app, other, slices, clear) in [
+        (&serves, &exporter, true, true),
+        (&serves, &plain, true, true),
+        (&probed, &exporter, true, true),
+        (&by_name, &exporter, true, true),
+        (&silent, &exporter, true, false),
+        (&silent, &plain, true, false),
+        (&serves, &twin, true, false),
+        (&serves, &exporter, false, false),
+    ] {
+        let beside = |ending: Ending, cause: Cause| {
+            let mut stage = Stage::new().with_old_pods();
+            stage.end("old-1", AT, ending, STAYS);
+            cut(&mut stage, AT + SECOND, AT + ending.app.0 + 5 * MILLI);
+            // The other container comes first, and ends by itself a second after the deletion.
+            let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed",
+                "startedAt": stamp(-60 * SECOND), "finishedAt": stamp(AT + SECOND)}});
+            stage.beside(app, other, &ended);
+            if !slices {
+                stage.without_slices();
+            }
+            let found = stage.explain();
+            let failure = &found.failures[0];
+            assert!(!clear || failure.cause == cause, "{failure:?}");
+            let pod = found.pods.iter().find(|pod| pod.pod == "old-1");
+            let missing = &pod.expect("it was deleted").missing;
+            assert!(!missing.contains(&Missing::ExitCodes), "{missing:?}");
+            (failure.confidence == Confidence::Proved, hazards(&found))
+        };
+        let by_itself = Ending {
+            app: (2 * SECOND, 0),
+            ..Ending::at_once()
+        };
+        let (proved, _) = beside(by_itself, Cause::InFlightCut);
+        assert_eq!(proved, clear, "{app} {other}");
+        let killed = Ending {
+            grace: 8 * SECOND,
+            app: (8_050 * MILLI, 137),
+            ..Ending::at_once()
+        };
+        let (proved, hazards) = beside(killed, Cause::TermSignalUnhandled);
+        assert!(clear || !proved, "{app} {other}");
+        let has = |hazard: &str| hazards.contains(&hazard.to_owned());
+        assert_eq!(has("term-signal-unhandled"), clear, "{app} {other}");
+        assert!(has("sigkill:app") && !has("prestop-missing"), "{hazards:?}");
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn sidecar_outlives_app(input: &Input<'_>) -> Option<Gate> {
                 let unseen = [Missing::ExitCodes, Missing::Pods];
                 match pod.sidecar_lead_s {
                     Some(_) => out_of_grace(pod) && may_have_left_first(pod),
-                    None => unseen.iter().any(|it| pod.missing.contains(it)),
+                    None => out_of_grace(pod) || unseen.iter().any(|it| pod.missing.contains(it)),
                 }
             }
     });

@@ -376,17 +376,19 @@ fn a_native_sidecar_outlives_its_app_by_construction_unless_the_grace_ran_out() 
     let (rough, after) = ((-1.1, 1.7), (-2.4, 0.4));
     let lost = || vec![Missing::AgentLogs];
     for (hazard, between, missing, status) in [
-        (None, rough, lost(), held),
-        (Some("sigkill:app"), rough, lost(), doubtful),
-        (Some("prestop-failed:app"), rough, lost(), doubtful),
-        (Some("sigkill:app"), after, lost(), held),
-        (Some("sigkill:app"), (-0.45, 0.45), vec![], held),
+        (None, Some(rough), lost(), held),
+        (None, None, lost(), held),
+        (Some("sigkill:app"), None, lost(), doubtful),
+        (Some("sigkill:app"), Some(rough), lost(), doubtful),
+        (Some("prestop-failed:app"), Some(rough), lost(), doubtful),
+        (Some("sigkill:app"), Some(after), lost(), held),
+        (Some("sigkill:app"), Some((-0.45, 0.45)), vec![], held),
     ] {
         let mut bed = meshed();
         let pod = &mut bed.findings.pods[0];
         pod.sidecar = Some(SidecarKind::Native);
-        pod.sidecar_lead_s = Some(f64::midpoint(between.0, between.1));
-        pod.sidecar_lead_between_s = Some(between);
+        pod.sidecar_lead_s = between.map(|(least, most)| f64::midpoint(least, most));
+        pod.sidecar_lead_between_s = between;
         pod.hazards = hazard.into_iter().map(str::to_owned).collect();
         pod.missing.clone_from(&missing);
         let verdict = bed.judge(&Gates::default());

@@ -2,7 +2,7 @@
 
 use super::{End, FORCED, How, Pod};
 use crate::evidence::{
-    ClockOffsets, ContainerEnd, EndpointHistory, Interval, RunOffset, STAMP_WIDTH,
+    ClockOffsets, ContainerEnd, ContainerSpec, EndpointHistory, Interval, RunOffset, STAMP_WIDTH,
 };
 
 /// A proxy ends within this time of its agent's word.
@@ -25,10 +25,7 @@ impl Pod {
         let Some(deleted) = self.deleted else {
             return;
         };
-        if let Some(app) = self.life.app() {
-            let name = app.name.clone();
-            self.app_end = self.end(&name, deleted, offsets, true);
-        }
+        self.app_end = self.end_of_app(deleted, offsets);
         if let Some(proxy) = self.life.sidecar() {
             let name = proxy.name.clone();
             self.proxy_end = self.end(&name, deleted, offsets, false);
@@ -56,26 +53,51 @@ impl Pod {
         }
     }
 
+    /// Where several containers may be its app, it ended when one of them did, and how is open.
+    fn end_of_app(&self, deleted: Interval, offsets: &ClockOffsets) -> Option<End> {
+        let candidates = self.life.candidates();
+        let ends = candidates
+            .iter()
+            .map(|app| self.end(&app.name, deleted, offsets, true));
+        let ends = ends.collect::<Option<Vec<End>>>()?;
+        if let [end] = ends[..] {
+            return Some(end);
+        }
+        let at = Interval {
+            lo: ends.iter().map(|end| end.at.lo).min()?,
+            hi: ends.iter().map(|end| end.at.hi).max()?,
+        };
+        Some(End {
+            at,
+            how: How::Unknown,
+            event: None,
+        })
+    }
+
     /// The signal follows the preStop hook, which the grace period bounds (facts 1.3); by force there
     /// is none. A hook that failed did not sleep, and an app that was over before it could have ended
     /// was not left alone.
     fn signal(&self, deleted: Interval) -> Interval {
-        let app = self.life.app();
-        let own = |container: &Option<String>| {
-            container
-                .as_deref()
-                .is_none_or(|name| app.is_some_and(|app| app.name == name))
+        let forced = self.life.forced().is_some();
+        let slept = |app: &ContainerSpec| {
+            let own = |name: &Option<String>| name.as_ref().is_none_or(|name| *name == app.name);
+            let failed = self
+                .events
+                .iter()
+                .any(|event| event.reason == "FailedPreStopHook" && own(&event.container));
+            let hook = if failed || forced {
+                0
+            } else {
+                app.prestop_sleep
+            };
+            match &self.life.deletion {
+                Some(deletion) if deletion.grace > 0 => deletion.slept(hook),
+                _ => (hook.min(self.grace()), hook.min(self.grace())),
+            }
         };
-        let failed = self
-            .events
-            .iter()
-            .any(|event| event.reason == "FailedPreStopHook" && own(&event.container));
-        let slept = app.filter(|_| !failed && self.life.forced().is_none());
-        let hook = slept.map_or(0, |app| app.prestop_sleep);
-        let (soonest, latest) = match &self.life.deletion {
-            Some(deletion) if deletion.grace > 0 => deletion.slept(hook),
-            _ => (hook.min(self.grace()), hook.min(self.grace())),
-        };
+        let hooks = self.life.candidates().into_iter().map(slept);
+        let hooks = hooks.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (soonest, latest) = hooks.unwrap_or_default();
         let later = Interval {
             lo: RunOffset(deleted.lo.0.saturating_add(soonest)),
             hi: RunOffset(deleted.hi.0.saturating_add(latest)),

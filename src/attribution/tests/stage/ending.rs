@@ -1,8 +1,8 @@
 //! A deletion of a pod, with or without a proxy, as watches and logs tell it.
 
 use super::{MILLI, SECOND, Stage, fine_stamp, stamp};
-use crate::evidence::{Change, Resource};
-use serde_json::json;
+use crate::evidence::{Change, EventKind, Resource};
+use serde_json::{Value, json};
 
 /// How a pod that is deleted ends, in nanoseconds after the deletion.
 #[derive(Clone, Copy)]
@@ -149,6 +149,39 @@ impl Stage {
         );
         self.object(at + 7 * MILLI, Resource::Pods, Change::Deleted, taken);
         self.slice(at + 30 * MILLI, others);
+    }
+
+    /// All pods have another container, the first of theirs; that of a pod that is over has ended so.
+    pub(in crate::attribution::tests) fn beside(
+        &mut self,
+        app: &Value,
+        other: &Value,
+        ended: &Value,
+    ) {
+        for (_, kind) in &mut self.events {
+            let EventKind::Object {
+                resource: Resource::Pods,
+                object,
+                ..
+            } = kind
+            else {
+                continue;
+            };
+            object["spec"]["containers"] = json!([other, app]);
+            let own = object["status"]["containerStatuses"][0].clone();
+            let over = own["state"]["terminated"].is_object();
+            let state = if over { ended } else { &own["state"] };
+            let beside = json!({"name": other["name"], "state": state});
+            object["status"]["containerStatuses"] = json!([beside, own]);
+        }
+    }
+
+    /// No slice was seen.
+    pub(in crate::attribution::tests) fn without_slices(&mut self) {
+        self.events.retain(|(_, kind)| {
+            let slice = Resource::EndpointSlices;
+            !matches!(kind, EventKind::Object { resource, .. } if *resource == slice)
+        });
     }
 
     /// A line of the agent of a pod's proxy.
