@@ -6,7 +6,7 @@ mod pods;
 use super::control::Control;
 use super::exposure::Exposure;
 use crate::attribution::{Findings, Missing, PodFinding};
-use crate::evidence::{EventKind, Timeline};
+use crate::evidence::{Event, EventKind, Origin, Resource, RunOffset, Timeline};
 use crate::scenario::Gates;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -155,14 +155,31 @@ fn pods_missing<'a>(
         .collect()
 }
 
-/// The pods' watch never delivered anything, or was lost and did not come back, which hides the pods
-/// whose end came after that; or no pod of the workload was ever seen.
+/// The pods' watch was lost and did not come back, which hides the pods whose end came after that; or
+/// it delivered nothing of a pod. An import whose watch was silent since the disruption may not have
+/// been watched at all by then: its recorder does not say.
 fn pods_unseen(input: &Input<'_>) -> Option<Missing> {
+    let timeline = input.timeline;
+    let watched = match timeline.run.origin {
+        Origin::Live => RunOffset(i64::MIN),
+        Origin::Import => timeline.disrupted_at().unwrap_or(RunOffset(i64::MIN)),
+    };
+    let shown = |event: &Event| {
+        let pod = matches!(
+            &event.kind,
+            EventKind::Object {
+                resource: Resource::Pods,
+                ..
+            }
+        );
+        pod && event.at.hi >= watched
+    };
     let lost = |kind: &EventKind| match kind {
-        EventKind::Blind(blind) => blind.what == "pods" && input.timeline.is_lost(blind),
+        EventKind::Blind(blind) => blind.what == "pods" && timeline.is_lost(blind),
         _ => false,
     };
-    let mut events = input.timeline.events.iter();
-    let unseen = input.findings.pods.is_empty() || events.any(|event| lost(&event.kind));
+    let mut events = timeline.events.iter();
+    let nobody = input.findings.pods.is_empty() && !events.clone().any(shown);
+    let unseen = nobody || events.any(|event| lost(&event.kind));
     unseen.then_some(Missing::Pods)
 }

@@ -1,7 +1,8 @@
 //! What a gate says whose evidence was seen in part.
 
 use super::*;
-use crate::evidence::LatencySummary;
+use crate::evidence::{Change, LatencySummary, Resource};
+use serde_json::json;
 
 fn gate<'v>(verdict: &'v Verdict, name: &str) -> &'v Gate {
     let mut gates = verdict.gates.iter();
@@ -252,13 +253,37 @@ fn where_no_pod_was_ever_seen_no_gate_on_pods_holds() {
         min_exposure: Some(0),
         ..Gates::for_import()
     };
-    let mut bed = Bed::new();
-    bed.findings.pods.clear();
-    let verdict = bed.judge(&gates);
-    for name in ["minExposure", "maxSigkills"] {
-        let gate = gate(&verdict, name);
-        assert_eq!(gate.status, GateStatus::Inconclusive, "{name}");
-        assert_eq!(gate.missing, [Missing::Pods], "{name}");
+    let (held, unseen) = (GateStatus::Held, GateStatus::Inconclusive);
+    // The disruption begins at second 5: whoever records may have stopped before.
+    for (origin, shown, status) in [
+        (Origin::Live, None, unseen),
+        (Origin::Live, Some(0), held),
+        (Origin::Import, None, unseen),
+        (Origin::Import, Some(4), unseen),
+        (Origin::Import, Some(6), held),
+    ] {
+        let mut bed = Bed::new();
+        bed.timeline.run.origin = origin;
+        bed.findings.pods.clear();
+        if let Some(second) = shown {
+            let pod = EventKind::Object {
+                resource: Resource::Pods,
+                change: Change::Added,
+                object: json!({"metadata": {"name": "demo-1"}}),
+            };
+            bed.push(second, pod);
+        }
+        let verdict = bed.judge(&gates);
+        for name in ["minExposure", "maxSigkills"] {
+            let gate = gate(&verdict, name);
+            assert_eq!(gate.status, status, "{name}, {origin:?}, {shown:?}");
+            let missing = if status == held {
+                vec![]
+            } else {
+                vec![Missing::Pods]
+            };
+            assert_eq!(gate.missing, missing, "{name}, {origin:?}, {shown:?}");
+        }
     }
 }
 
