@@ -58,7 +58,7 @@ fn seconds(nanos: i64) -> f64 {
 
 /// A native sidecar that outlives the grace period's end is told then, whatever still runs
 /// (facts 1.4); any other would be killed.
-fn ended_by_grace(pod: &Pod, kind: SidecarKind) -> bool {
+pub(super) fn ended_by_grace(pod: &Pod, kind: SidecarKind) -> bool {
     let (Some(end), Some(deleted)) = (pod.proxy_end, pod.deleted) else {
         return false;
     };

@@ -2,8 +2,10 @@
 //!
 //! Both run on one node, so their stamps are compared directly (facts 6.7), minding the floors.
 
+use super::drain;
 use super::ends::{self, Span};
-use crate::attribution::scene::{Pod, Scene};
+use crate::attribution::SidecarKind;
+use crate::attribution::scene::{How, Pod, Scene};
 
 /// App's end minus proxy's end in nanoseconds, at least and at most.
 #[derive(Clone, Copy, Debug)]
@@ -38,5 +40,18 @@ pub(super) fn lead(scene: &Scene<'_>, pod: &Pod) -> Option<Lead> {
     let (app, proxy) = (ends::app(scene, pod)?, ends::proxy(scene, pod)?);
     let by_stamps = (app.0 - proxy.1, app.1 - proxy.0);
     let (lo, hi) = ends::within(by_stamps, ends::killed_apart(pod));
+    let hi = if lo <= 0 && in_order(pod) {
+        hi.min(0)
+    } else {
+        hi
+    };
     Some(Lead { lo, hi, proxy, app })
+}
+
+/// A native sidecar is told to stop after its app's end, unless the grace period runs out first
+/// (facts 1.4); one that was told ends with 0.
+fn in_order(pod: &Pod) -> bool {
+    let native = pod.sidecar == Some(SidecarKind::Native);
+    let told = pod.proxy_end.is_some_and(|end| end.how == How::Exited(0));
+    native && told && !drain::ended_by_grace(pod, SidecarKind::Native)
 }

@@ -64,6 +64,23 @@ fn an_app_that_ends_without_a_word_may_have_been_left_alone_or_not() {
 }
 
 #[test]
+fn a_native_sidecar_leaves_after_its_app_unless_the_grace_period_is_over() {
+    for (grace, in_doubt) in [(30, false), (6, true)] {
+        let ending = Ending {
+            grace: grace * SECOND,
+            app: (6_050 * MILLI, 0),
+            proxy: (6_060 * MILLI, 0),
+            ..Ending::at_once()
+        };
+        let mut stage = Stage::with_sidecar(Some(SidecarKind::Native)).with_old_pods();
+        stage.end("old-1", AT + 900 * MILLI, ending, STAYS);
+        let pod = stage.explain().pods.remove(0);
+        let (_, most) = pod.sidecar_lead_between_s.expect("both have ended");
+        assert_eq!(most > 0.0, in_doubt, "grace {grace}: at most {most}");
+    }
+}
+
+#[test]
 fn what_a_shortened_grace_period_ended_was_ended_at_once_unless_a_hook_kept_it() {
     for (hook, sure) in [(0, true), (3, false)] {
         let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic));
