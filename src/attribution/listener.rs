@@ -67,7 +67,7 @@ fn of_pod(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> Option<Evidence> {
 }
 
 /// When the sidecar was told to stop: by its own word, else after the deletion and its own hook.
-fn told(scene: &Scene<'_>, pod: &Pod) -> Option<Interval> {
+pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<Interval> {
     let deleted = pod.deleted?;
     let said = pod.proxy.told.and_then(|word| {
         let clock = Clock::Node(pod.life.node.clone()?);

@@ -8,7 +8,7 @@ use crate::evidence::{
 };
 use serde_json::json;
 
-fn probe(stage: &mut Stage, at: i64, outcome: ProbeOutcome) {
+pub(super) fn probe(stage: &mut Stage, at: i64, outcome: ProbeOutcome) {
     let probe = PodProbe {
         pod: "old-1".to_owned(),
         uid: "old-1".to_owned(),

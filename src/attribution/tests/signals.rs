@@ -1,11 +1,9 @@
 //! Did an app that was killed at the end of its grace hear its signal, as its log has it (C3, C5)?
 
+use super::probed::probe;
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp, transport};
 use super::{Cause, Confidence, Findings, SidecarKind};
-use crate::evidence::{
-    Change, ConnectionKind, ErrorClass, EventKind, PodProbe, ProbeOutcome, RequestPhase, Resource,
-    RunOffset,
-};
+use crate::evidence::{Change, ConnectionKind, ErrorClass, ProbeOutcome, RequestPhase, Resource};
 use serde_json::json;
 
 /// `old-1` writes this after its signal and is killed eight seconds later, under a request.
@@ -133,15 +131,7 @@ fn an_app_that_closed_its_port_has_heard_its_signal_whatever_its_log_says() {
         stage.quits = hook;
         let mut stage = stage.with_old_pods();
         for (after, outcome) in probes {
-            let sent = RunOffset(AT + after * MILLI);
-            let probe = PodProbe {
-                pod: "old-1".to_owned(),
-                uid: "old-1".to_owned(),
-                address: "10.244.0.1:8080".to_owned(),
-                sent,
-                outcome,
-            };
-            stage.at(sent.0, EventKind::Probe(probe));
+            probe(&mut stage, AT + after * MILLI, outcome);
         }
         let found = killed_on(stage);
         assert_eq!(
