@@ -183,16 +183,18 @@ impl PodLife {
         }
     }
 
-    /// The containers each of which may be the one that serves. One without a port of the routes may
-    /// be it only where none has one: a container need not declare its ports.
+    /// The containers each of which may be the one that serves. A container need not declare its ports:
+    /// where nobody declares one of the routes', each may be it, whatever it declares.
     pub fn candidates(&self) -> Vec<&ContainerSpec> {
         let apps = self.containers.iter().filter(|spec| spec.role == Role::App);
         let apps: Vec<_> = apps.collect();
-        let routed = apps
-            .iter()
-            .filter(|app| !app.ports.is_disjoint(&self.ports));
-        let routed: Vec<_> = routed.copied().collect();
-        if routed.is_empty() { apps } else { routed }
+        let mut ports = self.ports.iter();
+        let open = ports.any(|port| apps.iter().all(|app| !app.ports.contains(port)));
+        if open || self.ports.is_empty() {
+            return apps;
+        }
+        let routed = |app: &&ContainerSpec| !app.ports.is_disjoint(&self.ports);
+        apps.into_iter().filter(routed).collect()
     }
 
     /// The mesh's proxy.

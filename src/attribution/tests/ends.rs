@@ -95,15 +95,19 @@ fn the_app_is_the_container_that_routes_lead_to_and_nothing_is_proved_where_that
     let exporter = json!({"name": "metrics", "ports": [{"containerPort": 9113}]});
     let plain = json!({"name": "metrics"});
     let twin = json!({"name": "metrics", "ports": [{"containerPort": 8080}]});
-    for (app, other, slices, clear) in [
-        (&serves, &exporter, true, true),
-        (&serves, &plain, true, true),
-        (&probed, &exporter, true, true),
-        (&by_name, &exporter, true, true),
-        (&silent, &exporter, true, false),
-        (&silent, &plain, true, false),
-        (&serves, &twin, true, false),
-        (&serves, &exporter, false, false),
+    let (none, one, both): (&[u16], &[u16], &[u16]) = (&[], &[8080], &[8080, 9113]);
+    for (app, other, ports, clear) in [
+        (&serves, &exporter, one, true),
+        (&serves, &plain, one, true),
+        (&probed, &exporter, one, true),
+        (&by_name, &exporter, one, true),
+        (&silent, &exporter, one, false),
+        (&silent, &plain, one, false),
+        (&serves, &twin, one, false),
+        (&serves, &exporter, none, false),
+        (&serves, &plain, both, false),
+        (&serves, &exporter, both, false),
+        (&silent, &exporter, both, false),
     ] {
         let beside = |ending: Ending, cause: Cause| {
             let mut stage = Stage::new().with_old_pods();
@@ -113,9 +117,10 @@ fn the_app_is_the_container_that_routes_lead_to_and_nothing_is_proved_where_that
             let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed",
                 "startedAt": stamp(-60 * SECOND), "finishedAt": stamp(AT + SECOND)}});
             stage.beside(app, other, &ended);
-            if !slices {
+            if ports.is_empty() {
                 stage.without_slices();
             }
+            stage.route_to(ports);
             let found = stage.explain();
             let failure = &found.failures[0];
             assert!(!clear || failure.cause == cause, "{failure:?}");

@@ -176,6 +176,24 @@ impl Stage {
         }
     }
 
+    /// The slices list these ports.
+    pub(in crate::attribution::tests) fn route_to(&mut self, ports: &[u16]) {
+        let ports = ports
+            .iter()
+            .map(|port| json!({"name": format!("port-{port}"), "port": port, "protocol": "TCP"}));
+        let ports: Vec<Value> = ports.collect();
+        for (_, kind) in &mut self.events {
+            if let EventKind::Object {
+                resource: Resource::EndpointSlices,
+                object,
+                ..
+            } = kind
+            {
+                object["ports"] = json!(ports);
+            }
+        }
+    }
+
     /// No slice was seen.
     pub(in crate::attribution::tests) fn without_slices(&mut self) {
         self.events.retain(|(_, kind)| {
