@@ -41,7 +41,7 @@ pub(in crate::attribution) struct Opening {
     pub(in crate::attribution) first: i64,
     /// The last line of the start.
     pub(in crate::attribution) last: i64,
-    /// The lines name the port: by the last one it is open.
+    /// The lines name each port: by the last one all are open.
     pub(in crate::attribution) named: bool,
 }
 
@@ -54,8 +54,8 @@ impl Listens {
     }
 }
 
-/// The opening of one of the ports `own` that these lines, in their order, tell of; where no port is
-/// known, of the only one that they name.
+/// The opening of the ports `own` that these lines, in their order, tell of; where no port is known,
+/// of the only one that they name.
 pub(super) fn opening<'a>(
     lines: impl Iterator<Item = &'a Listens> + Clone,
     own: &BTreeSet<u16>,
@@ -75,10 +75,27 @@ pub(super) fn opening<'a>(
             .take_while(|stamp| **stamp - first < ONE_START);
         Some((first, *start.last()?))
     };
-    let of = |named| move |(first, last)| Opening { first, last, named };
-    stamps(&|line| !line.ports.is_disjoint(own))
-        .map(of(true))
-        .or_else(|| stamps(&|line| own.is_empty() || line.ports.is_empty()).map(of(false)))
+    let first_of = |port| lines.clone().find(|line| line.ports.contains(port));
+    let each: Option<Vec<i64>> = own
+        .iter()
+        .map(|port| first_of(port).map(|line| line.stamp))
+        .collect();
+    // While one of several ports goes unnamed it may be any of them that clients ask for.
+    if let Some(each) = each.and_then(|each| each.into_iter().max()) {
+        let (first, last) = stamps(&|line| !line.ports.is_disjoint(own))?;
+        return Some(Opening {
+            first,
+            last: last.max(each),
+            named: true,
+        });
+    }
+    let may_be = |line: &Listens| line.ports.is_empty() || !line.ports.is_disjoint(own);
+    let (first, last) = stamps(&|line| own.is_empty() || may_be(line))?;
+    Some(Opening {
+        first,
+        last,
+        named: false,
+    })
 }
 
 fn ports(text: &str) -> BTreeSet<u16> {
@@ -137,11 +154,14 @@ mod tests {
             "now serving on [::]:8080",
         );
         let known = BTreeSet::from([8080]);
+        let both = BTreeSet::from([8080, 9113]);
         for (ports, texts, opening) in [
             (&known, vec![metrics, pool, own], Some((2, 2, true))),
             (&known, vec![metrics, own, also, pool], Some((1, 2, true))),
             (&known, vec![metrics, pool], Some((1, 1, false))),
             (&known, vec![metrics], None),
+            (&both, vec![metrics, pool], Some((0, 1, false))),
+            (&both, vec![metrics, pool, own], Some((0, 2, true))),
             (&BTreeSet::new(), vec![pool, own], Some((1, 1, true))),
             (
                 &BTreeSet::new(),
