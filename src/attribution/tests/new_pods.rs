@@ -160,9 +160,9 @@ fn refusals_while_a_hook_sleeps_are_of_new_pods_without_a_probe() {
     assert_eq!(stage.causes(), [Cause::NewPodNotReady; 30]);
 }
 
-/// `new-1` comes at [`AT`] and is ready at three seconds; its sidecar, at two, if its log was seen. The
-/// Service publishes it at once, or as usual. Somebody is refused.
-fn behind_a_sidecar(kind: SidecarKind, early: bool, log: bool, refused: i64) -> Stage {
+/// `new-1` comes at [`AT`] and is ready at three seconds; a sidecar of its name says so, if its log was
+/// seen. The Service publishes the pod at once, or as usual. Somebody is refused.
+fn behind_a_sidecar(kind: SidecarKind, early: bool, says: Option<i64>, refused: i64) -> Stage {
     let mut stage = Stage::with_sidecar(Some(kind)).with_old_pods();
     let running = || json!({"running": {"startedAt": stamp(AT)}});
     let new = stage.pod("new-1", running(), None, false);
@@ -173,8 +173,8 @@ fn behind_a_sidecar(kind: SidecarKind, early: bool, log: bool, refused: i64) -> 
     let all = ["old-1", "old-2", "new-1"].map(|name| (name, true, true, false));
     stage.slice(published, &all);
     stage.log("new-1", "app", AT + 200 * MILLI, "listening on :8080");
-    if log {
-        stage.agent("new-1", AT + 2 * SECOND, "Envoy proxy is ready");
+    if let Some(says) = says {
+        stage.agent("new-1", AT + says, "Envoy proxy is ready");
     }
     stage.refused(AT + refused);
     stage
@@ -185,16 +185,20 @@ fn behind_a_sidecar(kind: SidecarKind, early: bool, log: bool, refused: i64) -> 
 #[test]
 fn a_sidecar_that_is_not_up_yet_refuses_where_its_pod_is_in_the_routes_already() {
     for kind in [SidecarKind::Classic, SidecarKind::Native] {
-        for (early, log, refused, cause) in [
-            (true, true, SECOND, Cause::NewPodNotReady),
-            (true, false, SECOND, Cause::NewPodNotReady),
-            (true, true, 2_500 * MILLI, Cause::Unexplained),
-            (false, true, SECOND, Cause::Unexplained),
-            (false, false, SECOND, Cause::Unexplained),
+        let own = Some(2 * SECOND);
+        // A pod of a StatefulSet writes into the log of its predecessor.
+        let predecessor = Some(-5 * SECOND);
+        for (early, says, refused, cause) in [
+            (true, own, SECOND, Cause::NewPodNotReady),
+            (true, None, SECOND, Cause::NewPodNotReady),
+            (true, predecessor, SECOND, Cause::NewPodNotReady),
+            (true, own, 2_500 * MILLI, Cause::Unexplained),
+            (false, own, SECOND, Cause::Unexplained),
+            (false, None, SECOND, Cause::Unexplained),
         ] {
-            let found = behind_a_sidecar(kind, early, log, refused).explain();
+            let found = behind_a_sidecar(kind, early, says, refused).explain();
             let failure = &found.failures[0];
-            assert_eq!(failure.cause, cause, "{kind:?} {early} {log} {refused}");
+            assert_eq!(failure.cause, cause, "{kind:?} {early} {says:?} {refused}");
             assert_ne!(failure.confidence, Confidence::Proved);
         }
     }

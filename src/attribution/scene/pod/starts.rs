@@ -21,7 +21,7 @@ impl Pod {
         let served = self
             .proxy
             .served
-            .and_then(|(first, _)| self.place(offsets, first, 0));
+            .and_then(|(first, _)| self.own(first, offsets));
         let known = [answered, served.map(|served| served.hi)];
         let known = known.into_iter().flatten().min();
         let ended = self.ended_after(&self.log.container, i64::MIN);
@@ -42,6 +42,13 @@ impl Pod {
             self.listened = Some(Interval { lo: lo.min(hi), hi });
         }
         self.proxied = self.proxy_start(answered, served, offsets);
+    }
+
+    /// A word of its proxy's log, where it can be its own: a predecessor of its name, as pods of a
+    /// StatefulSet have them, wrote into the same log (facts 1.13).
+    fn own(&self, word: i64, offsets: &ClockOffsets) -> Option<Interval> {
+        let at = self.place(offsets, word, 0);
+        at.filter(|at| at.hi >= self.life.first_seen)
     }
 
     /// The first end of a container after a stamp of the node's clock; as good as never without one.
@@ -67,7 +74,7 @@ impl Pod {
         let started = starts
             .find(|start| start.container == *name)
             .and_then(|start| self.place(offsets, start.started, STAMP_WIDTH));
-        let said = self.proxy.ready.and_then(|at| self.place(offsets, at, 0));
+        let said = self.proxy.ready.and_then(|at| self.own(at, offsets));
         let hi = [
             said.map(|said| said.hi),
             served.map(|served| served.hi),
