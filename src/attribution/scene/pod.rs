@@ -294,7 +294,10 @@ impl Pod {
         let Reaction::Logged(index) = self.reaction else {
             return None;
         };
-        let told = self.log.shutdown.iter().find(|told| told.line == index)?;
+        // In the order of the log; some have very many such lines.
+        let shutdown = &self.log.shutdown;
+        let found = shutdown.binary_search_by_key(&index, |told| told.line);
+        let told = &shutdown[found.ok()?];
         app_log::place(offsets, self.life.node.as_deref(), told.stamp)
     }
 
