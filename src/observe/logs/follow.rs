@@ -158,13 +158,14 @@ impl Follower {
             match self.open().await {
                 Ok(stream) => {
                     let opened_before = std::mem::replace(&mut self.opened, true);
+                    let read_before = self.read_to;
                     self.set_open(true);
                     let end = self.read(stream).await;
                     self.set_open(false);
-                    if matches!(end, End::Kubelet(_)) {
-                        self.opened = opened_before;
-                    } else {
+                    if !matches!(end, End::Kubelet(_)) {
                         self.read_to = Some(self.sink.clock().now());
+                    } else if self.read_to == read_before {
+                        self.opened = opened_before;
                     }
                     match self.after(end, ended_before, &mut backoff).await {
                         Step::Again => {}
@@ -255,6 +256,8 @@ impl Follower {
                 marks.look(&self.pod, &self.container, &line.text);
                 let raw = text.trim_end_matches(['\n', '\r']).to_owned();
                 self.sink.line(&self.pod, &self.container, raw).await;
+                // The kubelet may still say that it cannot go on: what came before was read.
+                self.read_to = Some(self.sink.clock().now());
             }
         }
     }

@@ -144,6 +144,19 @@ async fn a_kubelet_that_cannot_read_a_living_log_is_blindness() {
 }
 
 #[tokio::test]
+async fn lines_that_came_before_the_kubelets_words_were_read() {
+    let body = "2026-11-24T17:00:01.000000000Z one\n\
+                failed to create fsnotify watcher: too many open files\n";
+    let (_book, _token, mut facts) = start(vec![Answer::ok(body), Answer::status(404, "NotFound")]);
+    let (lines, blind) = collect(&mut facts).await;
+    assert_eq!((lines, blind.len()), (vec!["one".to_owned()], 1));
+    assert!(
+        blind[0].from.is_some() && blind[0].to.is_none(),
+        "{blind:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_restarted_container_is_followed_into_its_next_instance() {
     let (book, _token, mut facts) = start(vec![
         log(&[(1, "first")]),
