@@ -1,10 +1,10 @@
 //! How is one resource watched without losing what was not seen?
 //!
 //! List, then watch from the list's resourceVersion. A watch that ends is resumed from the last
-//! version that was delivered: nothing is lost then, only late, and the record says so. Where that version is too old (410)
-//! the list begins anew: what happened in between is not known, and the record says so with the
-//! uids that exist, so that a reader knows what was deleted unseen. Each delivery becomes a fact
-//! with its instant of arrival.
+//! version that was delivered: nothing is lost then, only late, and the record says so. Where that
+//! version is too old (410) the list begins anew: what happened in between is not known, and the
+//! record says so with the uids that exist, so that a reader knows what was deleted unseen. Each
+//! delivery becomes a fact with its instant of arrival.
 
 use super::backoff::Backoff;
 use super::feed::{Feed, FeedState};
@@ -154,7 +154,10 @@ impl Watch {
             () = token.cancelled() => {}
             () = self.follow() => {}
         }
-        if let Some(gap) = self.gap.take() {
+        // The renewal of a watch is no hole, also where the run ends in the midst of it.
+        if let Some(gap) = self.gap.take()
+            && gap.from + TOLERATED < self.sink.clock().now()
+        {
             self.tell(self.unseen(Some(gap.from), None, gap.reason));
         }
     }

@@ -171,6 +171,8 @@ async fn a_watch_that_falls_silent_is_blind_from_its_last_word() {
     };
     until(&mut facts, is_modified).await;
     tokio::time::sleep(DEAD + PATIENCE).await;
+    // The run's clock does not stand still with tokio's.
+    std::thread::sleep(TOLERATED);
     token.cancel();
     running.await.unwrap();
     let blind = until(&mut facts, |fact| match kind(fact)? {
@@ -235,4 +237,26 @@ async fn a_watch_that_ends_at_once_has_not_shown_what_was_missed() {
     assert!(told.resumed, "{told:?}");
     token.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_the_end_of_the_run_meets_in_its_renewal_has_no_hole() {
+    let renewed = vec![list("10", &[("a", "1")]), Answer::ok("")];
+    let (client, asked) = scripted(renewed);
+    let (sink, mut facts) = sink();
+    let (watch, _state) = Watch::new(client, feed(), sink, None);
+    let token = CancellationToken::new();
+    let running = tokio::spawn(watch.run(token.clone()));
+    // The watch that renews it is opened and not answered.
+    while asked.lock().unwrap().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    token.cancel();
+    running.await.unwrap();
+    while let Some(fact) = facts.recv().await {
+        assert!(
+            !matches!(kind(&fact), Some(EventKind::Blind(_))),
+            "{fact:?}"
+        );
+    }
 }
