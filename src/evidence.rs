@@ -32,7 +32,7 @@ pub use event::{
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
 pub use object::epoch;
-pub(crate) use object::{controller, has_sidecar, is_proxy, list, text};
+pub(crate) use object::{controller, has_sidecar, is_proxy, list, ran, text};
 pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{

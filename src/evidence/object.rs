@@ -70,6 +70,14 @@ pub(crate) fn is_proxy(name: &str) -> bool {
     SIDECAR_NAMES.contains(&name)
 }
 
+/// Whether a container with this `terminated` state ran at all. These reasons are given to one that
+/// never did: the kubelet could not start it, or it was deleted while it was being created.
+pub(crate) fn ran(state: &Value) -> bool {
+    let never = ["ContainerStatusUnknown", "StartError", "ContainerCannotRun"];
+    state["terminated"].is_object()
+        && text(state, "/terminated/reason").is_none_or(|reason| !never.contains(&reason))
+}
+
 /// The controller among an object's owners: its kind and name.
 pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;

@@ -3,7 +3,7 @@
 //! The live view that log followers, probes, steps and progress lines read. The record has the
 //! objects themselves; nothing is judged from this view.
 
-use crate::evidence::is_proxy;
+use crate::evidence::{is_proxy, ran};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -112,12 +112,12 @@ fn containers(spec: &Value, status: &Value) -> Vec<ContainerState> {
             let count = found.and_then(|status| status["restartCount"].as_u64());
             let ended = state["terminated"].is_object();
             // Between two instances (`waiting`, CrashLoopBackOff) the last one has ended.
-            let between = state["waiting"].is_object()
-                && found.is_some_and(|status| status["lastState"]["terminated"].is_object());
+            let last = found.map_or(&Value::Null, |status| &status["lastState"]);
+            let between = state["waiting"].is_object() && last["terminated"].is_object();
             ContainerState {
                 name,
                 instance: u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX),
-                started: state["running"].is_object() || ended || between,
+                started: state["running"].is_object() || ran(state) || (between && ran(last)),
                 ended: ended || between,
             }
         })
@@ -279,6 +279,25 @@ pub(super) mod tests {
         let app = pod.container("app").expect("it has an app");
         assert_eq!((app.instance, app.started, app.ended), (2, true, false));
         assert!(!pod.container("istio-proxy").expect("a sidecar").started);
+    }
+
+    #[test]
+    fn a_container_that_ended_without_having_run_was_not_started() {
+        let ended = |reason: &str| json!({"terminated": {"reason": reason, "exitCode": 1}});
+        for (reason, started) in [
+            ("Error", true),
+            ("ContainerStatusUnknown", false),
+            ("StartError", false),
+            ("ContainerCannotRun", false),
+        ] {
+            let mut waiting = pod("a", json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+            waiting["status"]["containerStatuses"][0]["lastState"] = ended(reason);
+            for object in [pod("a", ended(reason)), waiting] {
+                let found = PodState::of(&object).expect("a pod");
+                let app = found.container("app").expect("it has an app");
+                assert_eq!((app.started, app.ended), (started, true), "{object}");
+            }
+        }
     }
 
     #[test]

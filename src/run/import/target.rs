@@ -10,7 +10,7 @@ mod named;
 
 use super::ImportOptions;
 use super::gathered::Gathered;
-use crate::evidence::{Change, EventKind, Resource, controller, text};
+use crate::evidence::{Change, EventKind, Resource, controller, ran, text};
 pub(super) use named::check;
 
 use asked::Asked;
@@ -23,7 +23,8 @@ pub(super) struct Target {
     pub(super) namespace: String,
     pub(super) workload: Option<String>,
     pub(super) service: Option<String>,
-    /// The containers of its pods that log: apps and sidecars, not those that only initialise.
+    /// The containers of its pods that logged: apps and sidecars, not those that only initialise or
+    /// never ran.
     pub(super) containers: BTreeSet<(String, String)>,
 }
 
@@ -45,6 +46,8 @@ struct Pod {
     namespace: String,
     workload: Option<String>,
     containers: Vec<String>,
+    /// Those of them that ran, or may have.
+    ran: BTreeSet<String>,
     was_going: bool,
     deleted: bool,
     ended: bool,
@@ -81,11 +84,7 @@ pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
         containers: mine
             .iter()
-            .flat_map(|pod| {
-                pod.containers
-                    .iter()
-                    .map(|name| (pod.name.clone(), name.clone()))
-            })
+            .flat_map(|pod| pod.ran.iter().map(|name| (pod.name.clone(), name.clone())))
             .collect(),
         workload,
         service,
@@ -186,6 +185,9 @@ fn pods(gathered: &Gathered, owners: &HashMap<String, String>) -> HashMap<String
             pod.containers = log_containers(object);
             pod.was_going = going;
         }
+        let may_have = |name: &&String| may_have_run(object, name);
+        pod.ran
+            .extend(pod.containers.iter().filter(may_have).cloned());
         pod.deleted |= going || change == Change::Deleted;
         let (restarts, terminated) = ends(object);
         pod.ended |= pod.restarts.is_some_and(|before| before < restarts)
@@ -201,7 +203,10 @@ fn pods(gathered: &Gathered, owners: &HashMap<String, String>) -> HashMap<String
             continue;
         };
         for (uid, pod) in &mut pods {
-            pod.deleted |= first_seen_before(gathered, uid, raw.hi) && !uids.contains(uid);
+            if first_seen_before(gathered, uid, raw.hi) && !uids.contains(uid) {
+                pod.deleted = true;
+                pod.ran.extend(pod.containers.iter().cloned());
+            }
         }
     }
     pods
@@ -246,6 +251,26 @@ fn log_containers(pod: &Value) -> Vec<String> {
         .chain(sidecars)
         .filter_map(|container| Some(text(container, "/name")?.to_owned()))
         .collect()
+}
+
+/// Whether a state of a pod leaves it possible that a container has run. One that waits for its first
+/// start has not.
+fn may_have_run(pod: &Value, container: &str) -> bool {
+    let lists = ["containerStatuses", "initContainerStatuses"];
+    let mut statuses = lists
+        .iter()
+        .filter_map(|list| pod["status"][*list].as_array())
+        .flatten();
+    let Some(status) = statuses.find(|status| status["name"] == container) else {
+        return pod["status"]["phase"] != "Pending";
+    };
+    let state = &status["state"];
+    let ended_before = ran(&status["lastState"]);
+    if state["waiting"].is_object() {
+        ended_before
+    } else {
+        ended_before || ran(state) || !state["terminated"].is_object()
+    }
 }
 
 /// The workload of the pods that slices show as terminating, where the pods themselves were not seen.

@@ -315,3 +315,41 @@ fn of_two_services_with_the_same_pods_the_one_that_the_clients_asked_is_meant() 
         assert_eq!(service.as_deref(), Some(expected), "{host}");
     }
 }
+
+#[test]
+fn no_log_is_expected_of_a_container_that_never_ran() {
+    let state = |state: Value| {
+        let mut pod = pod("demo", "a");
+        pod["status"]["containerStatuses"][0]["state"] = state;
+        pod
+    };
+    let creating = || state(json!({"waiting": {"reason": "ContainerCreating"}}));
+    let ended = |reason: &str| state(json!({"terminated": {"reason": reason, "exitCode": 1}}));
+    let mut unscheduled = pod("demo", "a");
+    unscheduled["status"] = json!({"phase": "Pending"});
+    let mut restarting = state(json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+    restarting["status"]["containerStatuses"][0]["lastState"] =
+        ended("Error")["status"]["containerStatuses"][0]["state"].clone();
+    let running = state(json!({"running": {}}));
+    for (before, last, expected) in [
+        (creating(), ended("ContainerStatusUnknown"), false),
+        (creating(), ended("StartError"), false),
+        (unscheduled.clone(), unscheduled, false),
+        (creating(), ended("Error"), true),
+        (creating(), restarting, true),
+        (running, ended("ContainerStatusUnknown"), true),
+        (creating(), pod("demo", "a"), true),
+    ] {
+        let told = format!("{before} {last}");
+        let pods = watch(&[("ADDED", before), ("DELETED", deleted(last))]);
+        let folder = capture(&[("pods.watch.jsonl", &pods)]);
+        let out = tempfile::tempdir().unwrap();
+        let options = ImportOptions::default();
+        let imported = import(folder.path(), out.path(), &options).unwrap();
+        let missed = imported
+            .blind
+            .iter()
+            .any(|blind| blind.starts_with("logs/demo-h-a/app"));
+        assert_eq!(missed, expected, "{told} {:?}", imported.blind);
+    }
+}
