@@ -152,7 +152,7 @@ fn an_import_refuses_a_target_that_the_capture_lacks_and_names_those_it_has() {
     let cases: &[(&[&str], &str)] = &[
         (
             &["--workload", "nonsense/demo"],
-            "has the unknown kind `nonsense`",
+            "hint: it has `deployment/demo`, `deployment/peer`",
         ),
         (
             &["--workload", "deployment/"],

@@ -34,11 +34,18 @@ struct NoWorkload {
     hint: String,
 }
 
-/// The workload as a record names it: `deployment/demo` of `deploy/demo`.
+/// The workload as a record names it: `deployment/demo` of `deploy/demo`. Any kind can be a
+/// controller of pods (`rollout/demo`); whether the capture has this one, the import knows.
 fn workload(written: &str) -> Result<String, NoWorkload> {
-    let parsed: Result<Workload, Misnamed> = written.parse();
+    let parsed = match (written.parse::<Workload>(), written.split_once('/')) {
+        (Ok(known), _) => Ok(known.to_string()),
+        (Err(_), Some((kind, name))) if !kind.is_empty() => format!("deployment/{name}")
+            .parse::<Workload>()
+            .map(|_| format!("{}/{name}", kind.to_lowercase())),
+        (Err(misnamed), _) => Err(misnamed),
+    };
     match parsed {
-        Ok(workload) => Ok(workload.to_string()),
+        Ok(workload) => Ok(workload),
         Err(Misnamed { problem, hint }) => Err(NoWorkload {
             written: written.to_owned(),
             problem,
@@ -98,6 +105,26 @@ pub(super) fn run(args: ImportArgs, printer: Printer) -> Exit {
                 ImportError::Write(_) => Exit::Internal,
                 _ => Exit::Usage,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_kind_can_be_named_and_those_of_kubernetes_by_their_short_names() {
+        for (written, expected) in [
+            ("deploy/demo", Ok("deployment/demo")),
+            ("Rollout/demo", Ok("rollout/demo")),
+            ("demo", Err("has no kind")),
+            ("/demo", Err("has the unknown kind ``")),
+            ("rollout/", Err("has no name of an object after the `/`")),
+        ] {
+            let named = workload(written).map_err(|error| error.problem);
+            let named = named.as_deref().map_err(String::as_str);
+            assert_eq!(named, expected, "{written}");
         }
     }
 }
