@@ -158,8 +158,7 @@ pub(super) fn hint_of_record(error: &evidence::Error, run: &Path) -> String {
     match error {
         evidence::Error::Newer { .. } => "hint: use a newer lastwatch".to_owned(),
         evidence::Error::Format { .. } => {
-            "hint: this line is damaged; take the directory from a backup, or the line out of it"
-                .to_owned()
+            "hint: this line is damaged; take the directory from a backup".to_owned()
         }
         _ => format!(
             "hint: `{}` should be the directory of a run, with `run.json` and `events.jsonl` in it",
