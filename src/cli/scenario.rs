@@ -16,7 +16,8 @@ pub(super) fn read(path: &Path) -> Result<Plan, Faults> {
     }
 }
 
-/// A format that no access line can be read by.
+/// A format that no access line can be read by. The plan does not know its line any more; 0 leaves
+/// it out.
 fn no_format(format: &str, error: &FormatError) -> Fault {
     Fault {
         line: 0,
