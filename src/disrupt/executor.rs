@@ -5,7 +5,7 @@ use super::journal::{Journal, JournalError};
 use super::patience;
 use super::stepping::Stepping;
 use super::undo::{MirrorError, UndoReport, undo};
-use crate::cluster::{Cluster, Error, LockError, PodView, ResolvedTarget, RunLock, api_path};
+use crate::cluster::{Cluster, Error, LockError, ResolvedTarget, RunLock, api_path};
 use crate::evidence::{EventKind, EventSink, Source, StepEvent};
 use crate::scenario::{Action, Step};
 use serde_json::{Value, json};
@@ -96,8 +96,6 @@ pub enum StepError {
 pub struct StepReport {
     /// What was changed, for people.
     pub changed: Vec<String>,
-    /// Pods that were there before the step and are gone after it.
-    pub gone: Vec<PodView>,
     /// What was met on the way: budgets that held an eviction back, servers that did not answer.
     pub notes: Vec<String>,
 }

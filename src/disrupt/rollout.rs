@@ -113,12 +113,10 @@ impl Stepping<'_> {
             };
             self.again(LOOK, &last).await?;
         }
-        self.report.gone.extend(goal.old);
         Ok(())
     }
 
     async fn await_scale(&mut self, generation: i64, to: u32) -> Result<(), StepError> {
-        let mut known: Vec<PodView> = Vec::new();
         loop {
             let view = self.workload().await?;
             let pods = self.pods().await?;
@@ -139,17 +137,8 @@ impl Stepping<'_> {
                     format!("surplus pods are still there: {}", surplus.join(", "))
                 }
                 None if there != to as usize => format!("{there} of {to} pods exist"),
-                None => {
-                    known.retain(|old| !pods.iter().any(|pod| pod.uid == old.uid));
-                    self.report.gone.extend(known);
-                    return Ok(());
-                }
+                None => return Ok(()),
             };
-            for pod in pods {
-                if !known.iter().any(|old| old.uid == pod.uid) {
-                    known.push(pod);
-                }
-            }
             self.again(LOOK, &last).await?;
         }
     }
