@@ -5,6 +5,7 @@
 //! harness's monotonic clock, in nanoseconds since the start of the run; a stamp of another clock
 //! becomes one only through an offset that is bounded from causality (facts 6).
 
+mod asked;
 mod budgets;
 mod clocks;
 mod drain;

@@ -5,6 +5,7 @@
 //! A slice says what the controllers decided; the routes of a node or a proxy follow later (facts
 //! 9.13), so an arrival here is a lower bound of the withdrawal.
 
+use super::asked;
 use super::event::{Change, EventKind, Resource};
 use super::stamp::RunOffset;
 use super::timeline::Timeline;
@@ -59,7 +60,8 @@ pub struct EndpointHistory {
     pub names: BTreeMap<String, String>,
     /// Addresses by the uid of the pod.
     pub addresses: BTreeMap<String, String>,
-    /// The TCP ports that routes lead to, by the uid of the pod.
+    /// The TCP ports that routes lead to, by the uid of the pod: those that clients ask for, where that
+    /// is known.
     pub ports: BTreeMap<String, BTreeSet<u16>>,
     /// How many endpoints were ready and how many could serve as a fallback, from each arrival on.
     pub totals: Vec<(RunOffset, usize, usize)>,
@@ -71,6 +73,7 @@ impl EndpointHistory {
     /// Follows the slices of `service`; without a name those of all Services.
     pub fn of(timeline: &Timeline, service: Option<&str>) -> Self {
         let mut history = Self::default();
+        let asked = service.and_then(|service| asked::names(timeline, service));
         let mut slices: BTreeMap<String, BTreeMap<String, EndpointState>> = BTreeMap::new();
         let mut current: BTreeMap<String, EndpointState> = BTreeMap::new();
         for event in &timeline.events {
@@ -96,7 +99,7 @@ impl EndpointHistory {
             if *change == Change::Deleted {
                 slices.remove(name);
             } else {
-                let listed = history.read(object);
+                let listed = history.read(object, asked.as_ref());
                 slices.insert(name.to_owned(), listed);
             }
             history.merge(event.seq, event.at.hi, &slices, &mut current);
@@ -104,9 +107,13 @@ impl EndpointHistory {
         history
     }
 
-    fn read(&mut self, slice: &Value) -> BTreeMap<String, EndpointState> {
+    fn read(
+        &mut self,
+        slice: &Value,
+        asked: Option<&BTreeSet<String>>,
+    ) -> BTreeMap<String, EndpointState> {
         let mut listed = BTreeMap::new();
-        let ports = ports(slice);
+        let ports = ports(slice, asked);
         let endpoints = slice.get("endpoints").and_then(Value::as_array);
         for endpoint in endpoints.into_iter().flatten() {
             let Some(uid) = text(endpoint, "/targetRef/uid") else {
@@ -208,13 +215,14 @@ impl EndpointHistory {
     }
 }
 
-/// The numbers of the TCP ports that a slice lists: those of the pods, not the Service's.
-fn ports(slice: &Value) -> BTreeSet<u16> {
+/// The numbers of the TCP ports that a slice lists: those of the pods, not the Service's; only those of
+/// these names, where they are given.
+fn ports(slice: &Value, names: Option<&BTreeSet<String>>) -> BTreeSet<u16> {
     let ports = slice.get("ports").and_then(Value::as_array);
-    let tcp = ports
-        .into_iter()
-        .flatten()
-        .filter(|port| text(port, "/protocol").is_none_or(|protocol| protocol == "TCP"));
+    let wanted = |port: &&Value| {
+        asked::is_tcp(port) && names.is_none_or(|names| names.contains(asked::port_name(port)))
+    };
+    let tcp = ports.into_iter().flatten().filter(wanted);
     let numbers = tcp.filter_map(|port| port.get("port")?.as_u64());
     numbers
         .filter_map(|port| u16::try_from(port).ok())

@@ -96,18 +96,24 @@ fn the_app_is_the_container_that_routes_lead_to_and_nothing_is_proved_where_that
     let plain = json!({"name": "metrics"});
     let twin = json!({"name": "metrics", "ports": [{"containerPort": 8080}]});
     let (none, one, both): (&[u16], &[u16], &[u16]) = (&[], &[8080], &[8080, 9113]);
-    for (app, other, ports, clear) in [
-        (&serves, &exporter, one, true),
-        (&serves, &plain, one, true),
-        (&probed, &exporter, one, true),
-        (&by_name, &exporter, one, true),
-        (&silent, &exporter, one, false),
-        (&silent, &plain, one, false),
-        (&serves, &twin, one, false),
-        (&serves, &exporter, none, false),
-        (&serves, &plain, both, false),
-        (&serves, &exporter, both, false),
-        (&silent, &exporter, both, false),
+    let (address, name) = (Some("10.96.0.10:80"), Some("demo.n.svc.cluster.local:80"));
+    let ingress = Some("10.96.0.11:80");
+    for (app, other, ports, asked, clear) in [
+        (&serves, &exporter, one, None, true),
+        (&serves, &plain, one, None, true),
+        (&probed, &exporter, one, None, true),
+        (&by_name, &exporter, one, None, true),
+        (&silent, &exporter, one, None, false),
+        (&silent, &plain, one, None, false),
+        (&serves, &twin, one, None, false),
+        (&serves, &exporter, none, None, false),
+        (&serves, &plain, both, None, false),
+        (&serves, &exporter, both, None, false),
+        (&silent, &exporter, both, None, false),
+        (&serves, &exporter, both, address, true),
+        (&serves, &exporter, both, name, true),
+        (&serves, &exporter, both, ingress, false),
+        (&silent, &exporter, both, address, false),
     ] {
         let beside = |ending: Ending, cause: Cause| {
             let mut stage = Stage::new().with_old_pods();
@@ -121,6 +127,9 @@ fn the_app_is_the_container_that_routes_lead_to_and_nothing_is_proved_where_that
                 stage.without_slices();
             }
             stage.route_to(ports);
+            if let Some(target) = asked {
+                stage.ask(target);
+            }
             let found = stage.explain();
             let failure = &found.failures[0];
             assert!(!clear || failure.cause == cause, "{failure:?}");

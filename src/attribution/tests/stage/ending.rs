@@ -194,6 +194,19 @@ impl Stage {
         }
     }
 
+    /// All clients ask for `target`; the Service has port 80 for 8080, and one for metrics.
+    pub(in crate::attribution::tests) fn ask(&mut self, target: &str) {
+        for (_, kind) in &mut self.events {
+            if let EventKind::Client(client) = kind {
+                client.target = Some(target.to_owned());
+            }
+        }
+        let ports = json!([{"name": "port-8080", "port": 80}, {"name": "port-9113", "port": 9113}]);
+        let service = json!({"metadata": {"name": "demo", "namespace": "n"},
+            "spec": {"clusterIP": "10.96.0.10", "ports": ports}});
+        self.object(0, Resource::Services, Change::Added, service);
+    }
+
     /// No slice was seen.
     pub(in crate::attribution::tests) fn without_slices(&mut self) {
         self.events.retain(|(_, kind)| {
