@@ -161,6 +161,8 @@ pub struct PodLife {
     pub starts: Vec<ContainerStart>,
     /// Changes of the Ready condition: when seen, its value, its transition stamp (node's clock).
     pub ready: Vec<(RunOffset, bool, Option<i64>)>,
+    /// A change of the Ready condition may have been shown late: the watch had just been away.
+    pub ready_late: bool,
     /// The reason of the `DisruptionTarget` condition, where there is one.
     pub disruption: Option<String>,
     /// `status.reason`: `Evicted`, `Terminated`, ...

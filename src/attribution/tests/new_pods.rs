@@ -2,7 +2,7 @@
 
 use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, both, stamp};
 use super::{Cause, Confidence, SidecarKind};
-use crate::evidence::{Change, Resource};
+use crate::evidence::{Blindness, Change, EventKind, Resource, RunOffset};
 use serde_json::json;
 
 /// Two new pods without a probe are ready at once and listen seconds later, while `old-1` dies.
@@ -201,6 +201,36 @@ fn a_sidecar_that_is_not_up_yet_refuses_where_its_pod_is_in_the_routes_already()
             assert_eq!(failure.cause, cause, "{kind:?} {early} {says:?} {refused}");
             assert_ne!(failure.confidence, Confidence::Proved);
         }
+    }
+}
+
+/// The watch was away while `new-1` became ready, and lost nothing.
+#[test]
+fn a_readiness_that_was_delivered_late_is_no_early_route() {
+    for (resumed, cause) in [(false, Cause::NewPodNotReady), (true, Cause::Unexplained)] {
+        let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+        let running = || json!({"running": {"startedAt": stamp(AT)}});
+        let new = stage.pod("new-1", running(), None, false);
+        stage.object(AT, Resource::Pods, Change::Added, new);
+        stage.slice(
+            AT + 3_040 * MILLI,
+            &["old-1", "old-2", "new-1"].map(|name| (name, true, true, false)),
+        );
+        if resumed {
+            let gap = Blindness {
+                what: "pods".to_owned(),
+                from: Some(RunOffset(AT + 2_900 * MILLI)),
+                to: Some(RunOffset(AT + 4_900 * MILLI)),
+                reason: "the watch was away".to_owned(),
+                uids: None,
+                resumed,
+            };
+            stage.at(AT + 4_900 * MILLI, EventKind::Blind(gap));
+        }
+        let ready = stage.pod("new-1", running(), None, true);
+        stage.object(AT + 5 * SECOND, Resource::Pods, Change::Modified, ready);
+        stage.refused(AT + 3_500 * MILLI);
+        assert_eq!(stage.causes(), [cause], "{resumed}");
     }
 }
 

@@ -83,11 +83,12 @@ impl Lives {
         }
         let life = self.by_uid.get_mut(uid).expect("inserted above");
         let fate = |life: &PodLife| (life.deletion.is_some(), life.ends.len());
-        let before = fate(life);
+        let before = (fate(life), life.ready.len());
         update(life, event, at, object, fresh && life.initial);
         let late = self.late_until.is_some_and(|until| at <= until);
-        let moved = fresh || fate(life) != before || change == Change::Deleted;
+        let moved = fresh || fate(life) != before.0 || change == Change::Deleted;
         life.unseen |= late && moved;
+        life.ready_late |= late && life.ready.len() != before.1;
         if change == Change::Deleted {
             let lo = life.last_seen.min(at);
             life.removed = Some(Interval { lo, hi: at });
@@ -154,6 +155,7 @@ fn new_life(uid: &str, at: RunOffset, object: &Value, initial: bool) -> PodLife 
         ends: Vec::new(),
         starts: Vec::new(),
         ready: Vec::new(),
+        ready_late: false,
         disruption: None,
         status_reason: None,
         last_seen: at,

@@ -98,7 +98,8 @@ impl Pod {
     /// Slices showed it as ready well before its own state did: its Service publishes addresses that
     /// are not ready, and no readiness probe keeps it out of the routes.
     pub(in crate::attribution) fn published_early(&self) -> bool {
-        let Some(routed) = self.routed.filter(|_| !self.life.unseen) else {
+        let unseen = self.life.unseen || self.life.ready_late;
+        let Some(routed) = self.routed.filter(|_| !unseen) else {
             return false;
         };
         let told = !self.life.ready.is_empty();
