@@ -43,8 +43,13 @@ fn of_pod(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> Option<Evidence> {
     }
     let seconds = |nanos: i64| nanos as f64 / 1e9;
     let name = &pod.life.name;
+    let sent = if case.pod.is_some() {
+        format!("`{name}`")
+    } else {
+        format!("the request may have been sent to `{name}`, which")
+    };
     let text = format!(
-        "`{name}` was being deleted, its app and its sidecar still ran, but a sidecar that drains \
+        "{sent} was being deleted, its app and its sidecar still ran, but a sidecar that drains \
          accepts for `drainDuration` ({} s{}): the request failed {:.2} s after it was told",
         seconds(accepting),
         if pod.life.drain.accepting.is_some() {
