@@ -21,11 +21,10 @@ pub(super) fn find(scene: &Scene<'_>) -> (Vec<PodFinding>, OutboundSummary) {
     let patterns = outbound::patterns(&scene.observe.outbound_patterns);
     let mut outbound = OutboundSummary::default();
     let mut found: Vec<PodFinding> = Vec::new();
-    let ended = scene.last();
     for pod in &scene.pods {
         let mut evidence = Vec::new();
         let lead = sidecar::lead(scene, pod);
-        let hazards = hazards::of(scene, pod, lead, ended, &mut evidence);
+        let hazards = hazards::of(scene, pod, lead, &mut evidence);
         let lost = outbound::of(scene, pod, lead, &patterns);
         outbound.lost += lost.as_ref().map_or(0, |lost| lost.lost);
         outbound.elsewhere += lost.as_ref().map_or(0, |lost| lost.elsewhere);

@@ -26,7 +26,7 @@ pub(super) use circumstances::Circumstances;
 pub(super) use instants::{Crash, End, How, Reaction};
 pub(super) use intermediaries::{Intermediary, Outage};
 pub(super) use loose::Loose;
-pub(super) use pod::{Pod, SAME};
+pub(super) use pod::{MOMENTS, Pod, SAME};
 pub(super) use proxy_log::{Access, ProxyLogs, Sighting};
 pub(super) use routes::Routes;
 pub(super) use since::Counted;
@@ -217,16 +217,6 @@ impl<'a> Scene<'a> {
         let log = self.timeline.log(&pod.life.name, proxy)?;
         let text = &log.lines.get(line?)?.text;
         Some(format!("{}/{proxy}: {text}", pod.life.name))
-    }
-
-    /// The last instant of the record.
-    pub(super) fn last(&self) -> RunOffset {
-        self.timeline
-            .events
-            .iter()
-            .map(|event| event.at.hi)
-            .max()
-            .unwrap_or_default()
     }
 }
 

@@ -4,17 +4,14 @@
 //! process, signs of life and the arrival of its state, and the grace period of one that was killed.
 
 use crate::attribution::SidecarKind;
-use crate::attribution::scene::{End, How, Pod, Scene};
-use crate::evidence::{Clock, ContainerSpec, FLOOR, Interval, PodEvent, STAMP_WIDTH};
+use crate::attribution::scene::{End, How, MOMENTS, Pod, Scene};
+use crate::evidence::{Clock, ContainerSpec, FLOOR, Interval, STAMP_WIDTH};
 
 /// Not before, not after; epoch nanoseconds.
 pub(super) type Span = (i64, i64);
 
 /// A floored second, and some more for a stamp that was moved and floored again.
 const WIDTH: i64 = 1_400_000_000;
-
-/// A process ends within moments of the line that announces it.
-const MOMENTS: i64 = 300_000_000;
 
 /// All containers of a pod are told to stop within this time.
 const TOLD_APART: i64 = 150_000_000;
@@ -119,9 +116,7 @@ pub(super) fn killed_apart(pod: &Pod) -> Option<Span> {
 /// How long its hook kept its signal back, where that is known: of the grace period whole seconds
 /// are taken (facts 1.3).
 fn slept(pod: &Pod, spec: &ContainerSpec) -> Option<i64> {
-    let own = |event: &PodEvent| event.container.as_ref().is_none_or(|own| *own == spec.name);
-    let failed = |event: &PodEvent| event.reason == "FailedPreStopHook" && own(event);
-    let unknown = spec.prestop && spec.prestop_sleep == 0 || pod.events.iter().any(failed);
+    let unknown = spec.prestop && spec.prestop_sleep == 0 || pod.hook_failed(spec);
     (!unknown).then_some(spec.prestop_sleep)
 }
 

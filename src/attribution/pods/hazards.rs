@@ -17,7 +17,6 @@ pub(super) fn of(
     scene: &Scene<'_>,
     pod: &Pod,
     lead: Option<Lead>,
-    ended: RunOffset,
     evidence: &mut Vec<Evidence>,
 ) -> Vec<String> {
     let mut found = Vec::new();
@@ -39,7 +38,7 @@ pub(super) fn of(
         shown.line = scene.agent_line(pod, pod.proxy.last_word());
         evidence.push(shown);
     }
-    if never_ended(pod, ended) {
+    if never_ended(pod) {
         found.push("sidecar-never-ended".to_owned());
         let text = "the app has ended, the proxy has not; the pod stays".to_owned();
         evidence.push(shows(None, text, events_of(pod)));
@@ -89,7 +88,7 @@ fn deaf(pod: &Pod) -> bool {
 }
 
 /// An app that the kubelet starts again is not over, however long its back-off is.
-fn never_ended(pod: &Pod, ended: RunOffset) -> bool {
+fn never_ended(pod: &Pod) -> bool {
     if pod.deleted.is_some() || pod.sidecar != Some(SidecarKind::Classic) {
         return false;
     }
@@ -114,7 +113,7 @@ fn never_ended(pod: &Pod, ended: RunOffset) -> bool {
         .max();
     match proxy_ended {
         Some(proxy) => proxy.0 - app_ended.0 >= NEVER,
-        None => pod.life.removed.is_none() && ended >= app_ended,
+        None => pod.life.removed.is_none(),
     }
 }
 

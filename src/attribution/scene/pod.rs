@@ -5,6 +5,8 @@ mod ends;
 mod starts;
 mod told;
 
+pub(in crate::attribution) use ends::MOMENTS;
+
 use super::Blind;
 use super::app_log::{self, AppLog, Says};
 use super::instants::{Answers, Crash, End, How, Reaction};

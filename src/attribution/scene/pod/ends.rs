@@ -1,18 +1,15 @@
 //! When did the app and the proxy of a pod that was being deleted get their signal, stop and end?
 
-use super::{End, FORCED, How, Pod};
+use super::{End, FORCED, How, KILLED_EARLY, Pod};
 use crate::evidence::{
     ClockOffsets, ContainerEnd, ContainerSpec, EndpointHistory, Interval, RunOffset, STAMP_WIDTH,
 };
 
-/// A proxy ends within this time of its agent's word.
-const MOMENTS: i64 = 300_000_000;
+/// A process ends within moments of the line that announces it.
+pub(in crate::attribution) const MOMENTS: i64 = 300_000_000;
 
 /// And so much more: a second of grace at least for their hooks, and the kubelet's own time.
 const FORCED_LATE: i64 = 1_000_000_000;
-
-/// A container that ends this much before the end of the grace period was not killed by it.
-const GRACE_TOLERANCE: i64 = 1_000_000_000;
 
 impl Pod {
     pub(super) fn place_ends(&mut self, offsets: &ClockOffsets, endpoints: &EndpointHistory) {
@@ -80,12 +77,7 @@ impl Pod {
     fn signal(&self, deleted: Interval) -> Interval {
         let forced = self.life.forced().is_some();
         let slept = |app: &ContainerSpec| {
-            let own = |name: &Option<String>| name.as_ref().is_none_or(|name| *name == app.name);
-            let failed = self
-                .events
-                .iter()
-                .any(|event| event.reason == "FailedPreStopHook" && own(&event.container));
-            let hook = if failed || forced {
+            let hook = if self.hook_failed(app) || forced {
                 0
             } else {
                 app.prestop_sleep
@@ -107,6 +99,13 @@ impl Pod {
             return deleted;
         }
         later
+    }
+
+    /// Its hook failed, as far as was told whose it was: it did not sleep.
+    pub(in crate::attribution) fn hook_failed(&self, spec: &ContainerSpec) -> bool {
+        let own = |name: &Option<String>| name.as_ref().is_none_or(|name| *name == spec.name);
+        let mut events = self.events.iter();
+        events.any(|event| event.reason == "FailedPreStopHook" && own(&event.container))
     }
 
     /// The end of a container that belongs to the deletion, as narrow as the record allows.
@@ -173,7 +172,7 @@ impl Pod {
             return How::Exited(end.code);
         }
         let lasted = at.hi.0 - deleted.lo.0;
-        if end.reason != "OOMKilled" && lasted + GRACE_TOLERANCE >= self.grace() {
+        if end.reason != "OOMKilled" && lasted + KILLED_EARLY >= self.grace() {
             How::Killed
         } else {
             How::KilledEarly

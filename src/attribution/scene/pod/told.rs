@@ -12,6 +12,7 @@ impl Pod {
         let earlier = reacted.is_some_and(|at| at.hi < signalled);
         Some(if earlier { deleted } else { signalled })
     }
+
     /// Its app had been told to end, as early as that can have been, and was alive.
     pub(in crate::attribution) fn told(&self, offsets: &ClockOffsets) -> Option<Interval> {
         let told = self.told_from(offsets)?;
