@@ -109,9 +109,7 @@ impl Loosely {
 }
 
 fn quote(scene: &Scene<'_>, line: &Access) -> Option<String> {
-    let log = scene.timeline.log(&line.pod, &line.container)?;
-    let text = &log.lines.get(line.line)?.text;
-    Some(format!("{}/{}: {text}", line.pod, line.container))
+    scene.line(&line.pod, &line.container, line.line)
 }
 
 /// The line of the sidecar on the client's side: whom it chose, and how that hop went.

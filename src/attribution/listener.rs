@@ -59,14 +59,8 @@ fn of_pod(scene: &Scene<'_>, case: &Case<'_>, pod: &Pod) -> Option<Evidence> {
         },
         seconds(case.end.0 - told.hi.0)
     );
-    let word = pod.proxy.told;
-    let quoted = word.and_then(|word| {
-        let log = scene.timeline.log(name, &pod.life.sidecar()?.name)?;
-        let text = &log.lines.get(word.line)?.text;
-        Some(format!("{name}/{}: {text}", log.container))
-    });
     Some(Evidence {
-        line: quoted,
+        line: scene.agent_line(pod, pod.proxy.told.map(|word| word.line)),
         ..context(Some(told), text, pod.deleted_event.into_iter().collect())
     })
 }

@@ -213,10 +213,14 @@ impl<'a> Scene<'a> {
 
     /// A line of the agent of a pod's proxy, as evidence names it.
     pub(super) fn agent_line(&self, pod: &Pod, line: Option<usize>) -> Option<String> {
-        let proxy = &pod.life.sidecar()?.name;
-        let log = self.timeline.log(&pod.life.name, proxy)?;
-        let text = &log.lines.get(line?)?.text;
-        Some(format!("{}/{proxy}: {text}", pod.life.name))
+        self.line(&pod.life.name, &pod.life.sidecar()?.name, line?)
+    }
+
+    /// A line of a container's log, as evidence names it.
+    pub(super) fn line(&self, pod: &str, container: &str, index: usize) -> Option<String> {
+        let log = self.timeline.log(pod, container)?;
+        let text = &log.lines.get(index)?.text;
+        Some(format!("{pod}/{container}: {text}"))
     }
 }
 

@@ -255,11 +255,7 @@ fn crash_text(pod: &Pod, case: &Case<'_>) -> Vec<Evidence> {
 /// Whether the app reacted to SIGTERM: what tells `grace-exceeded` from `term-signal-unhandled`.
 fn reaction_text(scene: &Scene<'_>, pod: &Pod, cause: Cause) -> Vec<Evidence> {
     let name = &pod.life.name;
-    let line = |index: usize| {
-        let log = scene.timeline.log(name, &pod.log.container)?;
-        let text = &log.lines.get(index)?.text;
-        Some(format!("{name}/{}: {text}", pod.log.container))
-    };
+    let line = |index: usize| scene.line(name, &pod.log.container, index);
     let at = pod.reacted_at(&scene.offsets);
     match (cause, pod.reaction) {
         (

@@ -51,6 +51,13 @@ pub struct ContainerSpec {
 }
 
 impl ContainerSpec {
+    /// Its preStop hook does something else than sleep: how long that takes is not known.
+    pub fn hook_of_unknown_length(&self) -> bool {
+        self.prestop && self.prestop_sleep == 0
+    }
+}
+
+impl ContainerSpec {
     /// It is the mesh's proxy.
     pub(super) fn is_sidecar(&self) -> bool {
         matches!(self.role, Role::ClassicSidecar | Role::NativeSidecar)

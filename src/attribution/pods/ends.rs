@@ -116,7 +116,7 @@ pub(super) fn killed_apart(pod: &Pod) -> Option<Span> {
 /// How long its hook kept its signal back, where that is known: of the grace period whole seconds
 /// are taken (facts 1.3).
 fn slept(pod: &Pod, spec: &ContainerSpec) -> Option<i64> {
-    let unknown = spec.prestop && spec.prestop_sleep == 0 || pod.hook_failed(spec);
+    let unknown = spec.hook_of_unknown_length() || pod.hook_failed(spec);
     (!unknown).then_some(spec.prestop_sleep)
 }
 
@@ -126,7 +126,7 @@ fn slept(pod: &Pod, spec: &ContainerSpec) -> Option<i64> {
 fn told(pod: &Pod) -> Option<i64> {
     let spec = pod.life.sidecar()?;
     let word = pod.proxy.told?.at;
-    let told_by_hook = spec.prestop && spec.prestop_sleep == 0;
+    let told_by_hook = spec.hook_of_unknown_length();
     if pod.sidecar == Some(SidecarKind::Native) {
         return told_by_hook.then_some(word);
     }

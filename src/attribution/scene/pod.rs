@@ -112,16 +112,7 @@ impl Pod {
         pod.place_start(offsets);
         pod.place_crashes(offsets);
         pod.place_reaction(offsets, blind);
-        if !matches!(pod.reaction, Reaction::Logged(_)) && pod.closed_before_its_end() {
-            // A hook that does more than sleep may have closed it before the signal.
-            let quits = |app: &ContainerSpec| app.prestop && app.prestop_sleep == 0;
-            let hooked = pod.life.app().is_none_or(quits);
-            pod.reaction = if hooked {
-                Reaction::Unknown
-            } else {
-                Reaction::Closed
-            };
-        }
+        pod.place_closing();
         pod
     }
 
@@ -250,6 +241,20 @@ impl Pod {
         } else if open || !late.is_empty() {
             self.reaction = Reaction::Unknown;
         }
+    }
+
+    /// An app whose log tells of no reaction may have closed its port all the same. A hook that does
+    /// more than sleep may have closed it before the signal.
+    fn place_closing(&mut self) {
+        if matches!(self.reaction, Reaction::Logged(_)) || !self.closed_before_its_end() {
+            return;
+        }
+        let app = self.life.app();
+        self.reaction = if app.is_none_or(ContainerSpec::hook_of_unknown_length) {
+            Reaction::Unknown
+        } else {
+            Reaction::Closed
+        };
     }
 
     /// Its app closed its port and lived on. Behind a proxy probes meet the proxy.

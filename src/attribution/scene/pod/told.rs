@@ -16,11 +16,7 @@ impl Pod {
     /// Its app had been told to end, as early as that can have been, and was alive.
     pub(in crate::attribution) fn told(&self, offsets: &ClockOffsets) -> Option<Interval> {
         let told = self.told_from(offsets)?;
-        let ends = [self.app_end.map(|end| end.at.hi), self.gone];
-        let until = ends.into_iter().flatten().next();
-        let until = until.map_or(RunOffset(i64::MAX), |until| {
-            RunOffset(until.0.saturating_add(SAME))
-        });
+        let until = RunOffset(self.ending()?.hi.0.saturating_add(SAME));
         Some(Interval {
             lo: told,
             hi: until.max(told),
