@@ -180,6 +180,24 @@ mod tests {
         .await;
     }
 
+    fn following(
+        client: Client,
+        sink: EventSink,
+        book: &PodBook,
+        followers: &Followers,
+        token: &CancellationToken,
+    ) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(follow_all(
+            client,
+            "shop".to_owned(),
+            sink,
+            book.clone(),
+            Which::All,
+            followers.clone(),
+            token.clone(),
+        ))
+    }
+
     #[tokio::test]
     async fn a_pod_that_was_over_before_the_run_is_not_followed() {
         let not_found = || Answer::status(404, "NotFound");
@@ -187,16 +205,8 @@ mod tests {
         let (sink, mut facts) = sink();
         let book = PodBook::default();
         let token = CancellationToken::new();
-        let all = follow_all(
-            client,
-            "shop".to_owned(),
-            sink,
-            book.clone(),
-            Which::All,
-            Followers::default(),
-            token.clone(),
-        );
-        let task = tokio::spawn(all);
+        let followers = Followers::default();
+        let task = following(client, sink, &book, &followers, &token);
         let mut evicted = pod("evicted", json!({"terminated": {"exitCode": 137}}));
         evicted["status"]["phase"] = json!("Failed");
         let running = json!({"running": {}});
@@ -225,16 +235,7 @@ mod tests {
         book.apply(&pod("a", json!({"running": {}})));
         book.remove("uid-a");
         let (token, followers) = (CancellationToken::new(), Followers::default());
-        let all = follow_all(
-            client,
-            "shop".to_owned(),
-            sink,
-            book.clone(),
-            Which::All,
-            followers.clone(),
-            token.clone(),
-        );
-        let task = tokio::spawn(all);
+        let task = following(client, sink, &book, &followers, &token);
         let blind = until(&mut facts, |fact| match kind(fact) {
             Some(EventKind::Blind(blind)) => Some(blind.clone()),
             _ => None,
