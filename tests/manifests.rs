@@ -6,6 +6,9 @@
     reason = "a panic in a test's helper is the failure report, too"
 )]
 
+#[path = "manifests/variants.rs"]
+mod variants;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PodTemplateSpec, Service, ServiceAccount};
