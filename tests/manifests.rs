@@ -6,6 +6,8 @@
     reason = "a panic in a test's helper is the failure report, too"
 )]
 
+#[path = "manifests/image.rs"]
+mod image;
 #[path = "manifests/variants.rs"]
 mod variants;
 
