@@ -117,8 +117,10 @@ pub(super) async fn drain(stay: bool) -> io::Result<()> {
 /// How many connections apps and clients have to Envoy; `None`: it does not say.
 pub(super) async fn active_connections() -> io::Result<Option<u64>> {
     let stats = "/stats?usedonly&filter=downstream_cx_active$";
-    let (_, body) = ask(ADMIN_PORT, "GET", stats).await?;
-    Ok(active(&body))
+    match ask(ADMIN_PORT, "GET", stats).await? {
+        (200, body) => Ok(active(&body)),
+        (code, _) => Err(io::Error::other(format!("unexpected status {code}"))),
+    }
 }
 
 /// The sum over the listeners that carry the app's traffic.

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The agent counts connections this often.
 const COUNT: Duration = Duration::from_secs(1);
 
+/// After so many counts in a row that failed it waits no longer.
+const MOST_FAILED: u32 = 5;
+
 /// Ends Envoy after a SIGTERM or a request to quit. `drained`: `/drain` or `/quitquitquit` came
 /// before, so nothing is waited for.
 pub(super) async fn terminate(
@@ -88,22 +91,60 @@ async fn wait_out(drain: &Drain, log: &AgentLog) {
     ));
     tokio::time::sleep(drain.minimum).await;
     log.info("Checking for active connections...");
+    let mut failed = 0;
     loop {
         tokio::time::sleep(COUNT).await;
-        match admin::active_connections().await {
-            Ok(Some(0)) => {
-                log.info("There are no more active connections. terminating proxy...");
-                return;
-            }
-            Ok(Some(count)) => {
-                log.info(&format!("There are still {count} active connections"));
-            }
-            Ok(None) => {
-                log.info("downstream_cx_active are not available. This either means there are no downstream connection established yet or the stats are not enabled. Skipping active connections check...");
-                return;
-            }
-            Err(_) => log.warn("Retrying (1 attempt) to obtain active connections..."),
+        let count = admin::active_connections().await;
+        if let Err(error) = &count {
+            log.error(&format!(
+                "unable to get listener stats from Envoy : {error}"
+            ));
         }
+        let said = say(count.ok(), &mut failed);
+        if said.warns {
+            log.warn(&said.text);
+        } else {
+            log.info(&said.text);
+        }
+        if said.over {
+            return;
+        }
+    }
+}
+
+/// What the agent says of a count.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    text: String,
+    warns: bool,
+    /// It waits no longer.
+    over: bool,
+}
+
+/// Tells of a count of connections. The outer `None`: Envoy could not be asked, as in the `failed`
+/// questions before; the inner one: it counts none of them.
+fn say(count: Option<Option<u64>>, failed: &mut u32) -> Said {
+    let before = std::mem::take(failed);
+    let (over, text) = match count {
+        Some(Some(0)) => (
+            true,
+            "There are no more active connections. terminating proxy...".to_owned(),
+        ),
+        Some(Some(count)) => (false, format!("There are still {count} active connections")),
+        Some(None) => (true, "downstream_cx_active are not available. This either means there are no downstream connection established yet or the stats are not enabled. Skipping active connections check...".to_owned()),
+        None => {
+            *failed = before + 1;
+            if *failed < MOST_FAILED {
+                (false, format!("Retrying ({failed} attempt) to obtain active connections..."))
+            } else {
+                (true, format!("Graceful termination logic ended prematurely, error while obtaining downstream_cx_active stat (Max retry {failed} exceeded)"))
+            }
+        }
+    };
+    Said {
+        text,
+        warns: count.is_none(),
+        over,
     }
 }
 
@@ -138,5 +179,35 @@ mod tests {
         assert_eq!(go(Duration::from_secs(5)), "5s");
         assert_eq!(go(Duration::from_millis(1_500)), "1.5s");
         assert_eq!(go(Duration::from_secs(90)), "1m30s");
+    }
+
+    #[test]
+    fn the_agent_counts_until_nobody_is_connected_or_five_counts_in_a_row_have_failed() {
+        let unread: &[Option<Option<u64>>] = &[None; 5];
+        let unread_again = [&unread[..4], &[Some(Some(2))], unread].concat();
+        for (counts, last, warns) in [
+            (&[Some(Some(3)), Some(Some(0))][..], "no more active", false),
+            (&[None, Some(None)], "are not available", false),
+            (unread, "(Max retry 5 exceeded)", true),
+            (&unread_again, "(Max retry 5 exceeded)", true),
+        ] {
+            let mut failed = 0;
+            let said: Vec<Said> = counts
+                .iter()
+                .map(|count| say(*count, &mut failed))
+                .collect();
+            let (end, waits) = said.split_last().unwrap();
+            assert!(end.over && end.text.contains(last), "{end:?}");
+            assert_eq!(end.warns, warns, "{end:?}");
+            assert!(waits.iter().all(|said| !said.over), "{waits:?}");
+        }
+        let mut failed = 0;
+        let texts = [None, None].map(|count| say(count, &mut failed).text);
+        assert_eq!(
+            texts,
+            [1, 2].map(|attempt| format!(
+                "Retrying ({attempt} attempt) to obtain active connections..."
+            ))
+        );
     }
 }
