@@ -12,6 +12,7 @@ mod drain;
 mod endpoints;
 mod event;
 mod listed;
+mod marked;
 mod object;
 mod pod_events;
 mod pods;
@@ -32,6 +33,7 @@ pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,
 };
+pub use marked::MarkedRequest;
 pub use object::epoch;
 pub(crate) use object::{controller, has_sidecar, is_proxy, list, ran, text};
 pub(crate) use pod_events::stops_for_good;

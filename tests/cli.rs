@@ -303,6 +303,19 @@ fn a_replay_is_byte_identical_and_exits_by_its_verdict() {
 }
 
 #[test]
+fn a_record_of_the_first_version_is_still_read_and_judged_alike() {
+    let (_temp, run_dir) = imported();
+    let (_, now, _) = run(&["replay", &run_dir, "--report", "json=-"]);
+    let path = Path::new(&run_dir).join("run.json");
+    let info = fs::read_to_string(&path).expect("a record");
+    let mut info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
+    info["schemaVersion"] = 1.into();
+    fs::write(path, info.to_string()).expect("as an older one wrote it");
+    let (code, then, err) = run(&["replay", &run_dir, "--report", "json=-"]);
+    assert_eq!((code, then), (1, now), "{err}");
+}
+
+#[test]
 fn a_request_is_explained_by_the_beginning_of_its_id() {
     let (_temp, run_dir) = imported();
     let (code, out, err) = run(&["explain", &run_dir, "0b0b"]);

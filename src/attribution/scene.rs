@@ -113,7 +113,14 @@ impl<'a> Scene<'a> {
                 &mut constraints,
             );
         }
-        proxy_log::constraints(timeline, &proxies, &lives, &nodes, &mut constraints);
+        proxy_log::constraints(
+            timeline,
+            &proxies,
+            &lives,
+            &clients,
+            &nodes,
+            &mut constraints,
+        );
         let wanting = loose::wanting(timeline, &proxies, &clients);
         loose::constraints(timeline, &proxies, &wanting, &nodes, &mut constraints);
         let offsets = ClockOffsets::solve(timeline, &constraints);

@@ -9,6 +9,7 @@ mod leads;
 mod lines;
 mod loose;
 mod margins;
+mod marked;
 mod masking;
 mod meshed;
 mod names;

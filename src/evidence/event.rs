@@ -1,5 +1,6 @@
 //! In which form does a fact travel from who saw it to the record?
 
+use super::marked::MarkedRequest;
 use super::request::{ConnectionKind, FailedRequest};
 use super::stamp::{Clock, Interval, RunOffset};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,8 @@ pub enum EventKind {
     Blind(Blindness),
     /// A request failed.
     RequestFailed(Box<FailedRequest>),
+    /// A request of the self-proof was sent, to be found again in the logs.
+    RequestMarked(MarkedRequest),
     /// Requests of one class, connection kind and pod whose sending fell into one bucket.
     Requests(RequestCounts),
     /// Latency over the whole run, of one class and connection kind.

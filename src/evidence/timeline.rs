@@ -1,6 +1,7 @@
 //! What is the whole frozen record of a run, as attribution and verdict read it?
 
 use super::event::{Blindness, Event, EventKind, RunPhase};
+use super::marked::MarkedRequest;
 use super::request::FailedRequest;
 use super::stamp::RunOffset;
 use super::store::{LogLine, RunInfo};
@@ -69,6 +70,14 @@ impl Timeline {
     pub fn failed_requests(&self) -> impl Iterator<Item = (u64, &FailedRequest)> {
         self.events.iter().filter_map(|event| match &event.kind {
             EventKind::RequestFailed(request) => Some((event.seq, request.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The requests that were sent to be found again in the logs.
+    pub fn marked_requests(&self) -> impl Iterator<Item = &MarkedRequest> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::RequestMarked(request) => Some(request),
             _ => None,
         })
     }

@@ -32,6 +32,8 @@ pub struct Marked {
     pub id: String,
     /// When it was sent.
     pub sent: RunOffset,
+    /// When its answer was complete, where one came.
+    pub answered: Option<RunOffset>,
     /// The pod that the answer named.
     pub pod: Option<String>,
     /// The status of its answer, where one came.
@@ -175,6 +177,9 @@ pub async fn send_marked(
         marked.push(Marked {
             id: id.to_string(),
             sent: clock.offset_of(trace.sent.unwrap_or(now)),
+            answered: answer
+                .and(trace.end)
+                .map(|answered| clock.offset_of(answered)),
             pod: answer
                 .and_then(|answer| answer.pod(&lane.pod_header))
                 .map(str::to_owned),

@@ -1,23 +1,22 @@
 //! What do the logs of the mesh's proxies say: about failed requests, and about the proxies' lives?
 //!
-//! Of the access lines only those of failed requests are kept (by request id, with the character
-//! that tracing alters left out, facts 4.7); of the others, when an app first and last answered
+//! Of the access lines only those of failed and of marked requests are kept (by request id, with the
+//! character that tracing alters left out, facts 4.7); of the others, when an app first and last answered
 //! through its proxy. Agent lines give the instants of the proxy's own end.
 
 mod agent;
 mod attempts;
+mod bounds;
 
 pub(in crate::attribution) use agent::{Wait, Word};
 
-use crate::evidence::{
-    Clock, Constraint, ContainerLog, FailedRequest, PodLife, RunOffset, Timeline, WATCH_LATENCY,
-    is_proxy,
-};
+use crate::evidence::{ContainerLog, Timeline, is_proxy};
 use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
 pub(in crate::attribution) use attempts::{Attempts, Sighting};
+pub(super) use bounds::{constraints, started_within};
 use std::collections::{HashMap, HashSet};
 
-/// An access line of a failed request.
+/// An access line of a request that we know.
 #[derive(Clone, Debug)]
 pub(in crate::attribution) struct Access {
     /// The pod whose proxy wrote it.
@@ -27,6 +26,8 @@ pub(in crate::attribution) struct Access {
     pub(in crate::attribution) line: usize,
     /// `start_time`, epoch nanoseconds by the node's clock.
     pub(in crate::attribution) start: Option<i64>,
+    /// By how much that is floored.
+    pub(in crate::attribution) floor: i64,
     pub(in crate::attribution) duration_ms: Option<u64>,
     pub(in crate::attribution) code: Option<u16>,
     pub(in crate::attribution) flags: Vec<String>,
@@ -87,7 +88,7 @@ impl ProxyLife {
 pub(in crate::attribution) struct ProxyLogs {
     /// By pod name.
     pub(in crate::attribution) lives: HashMap<String, ProxyLife>,
-    /// Lines of failed requests by masked id.
+    /// Lines of failed and of marked requests by masked id.
     lines: HashMap<String, Vec<Access>>,
     /// Lines of requests that failed, and whose id is nobody's that we know.
     pub(super) orphans: Vec<Access>,
@@ -112,11 +113,14 @@ impl ProxyLogs {
             .failed_requests()
             .map(|(_, request)| masked(&request.request_id))
             .collect();
+        let marked = timeline.marked_requests();
+        let known = marked.map(|request| masked(&request.request_id));
+        let known: HashSet<String> = known.chain(failed.iter().cloned()).collect();
         let format = format.and_then(|format| TextFormat::new(format).ok());
         let mut logs = Self::default();
         for (number, log) in timeline.logs.iter().enumerate() {
             if is_proxy(&log.container) {
-                logs.read(log, &failed, format.clone(), number);
+                logs.read(log, &known, format.clone(), number);
             }
         }
         logs.attempts.leave_out(&failed);
@@ -126,7 +130,7 @@ impl ProxyLogs {
     fn read(
         &mut self,
         log: &ContainerLog,
-        failed: &HashSet<String>,
+        known: &HashSet<String>,
         format: Option<TextFormat>,
         number: usize,
     ) {
@@ -141,7 +145,7 @@ impl ProxyLogs {
                     life.access_seen = true;
                     let written = entry.stamp.map(|stamp| (stamp, stamp));
                     life.written = life.written.or(written);
-                    self.access(log, index, &access, failed, &mut life);
+                    self.access(log, index, &access, known, &mut life);
                     self.attempts.count(&log.pod, number, &access);
                 }
                 IstioLine::Agent(line) => {
@@ -164,7 +168,7 @@ impl ProxyLogs {
         log: &ContainerLog,
         index: usize,
         line: &AccessLine<'_>,
-        failed: &HashSet<String>,
+        known: &HashSet<String>,
         life: &mut ProxyLife,
     ) {
         let inbound = line.is_inbound();
@@ -183,7 +187,7 @@ impl ProxyLogs {
             life.served = Some((first.min(start), last.max(start)));
         }
         let id = line.id().map(masked);
-        let owned = id.as_ref().is_some_and(|id| failed.contains(id));
+        let owned = id.as_ref().is_some_and(|id| known.contains(id));
         let code = line.response_code.unwrap_or(0);
         if !owned
             && (1..500).contains(&code)
@@ -201,6 +205,7 @@ impl ProxyLogs {
             container: log.container.clone(),
             line: index,
             start: line.start,
+            floor: line.start_floor(),
             duration_ms: line.duration_ms,
             code: line.response_code,
             flags: line.response_flags.iter().map(str::to_owned).collect(),
@@ -226,95 +231,13 @@ impl ProxyLogs {
         }
     }
 
-    /// The lines of one failed request, by the time of their start.
+    /// The lines of one failed or marked request, by the time of their start.
     pub(in crate::attribution) fn of_request(&self, id: &str) -> Vec<&Access> {
         let mut lines: Vec<&Access> = self.lines.get(&masked(id)).into_iter().flatten().collect();
         lines.sort_by_key(|line| line.start);
         lines
     }
 }
-
-/// What the proxies' lines say about their nodes' clocks: a request that we sent and saw end was
-/// begun by a proxy in between (facts 6.6); an agent hears of a deletion after it.
-pub(super) fn constraints(
-    timeline: &Timeline,
-    proxies: &ProxyLogs,
-    lives: &[PodLife],
-    nodes: &HashMap<String, String>,
-    found: &mut Vec<Constraint>,
-) {
-    let wall = |at: RunOffset| timeline.run.started_at + at.0;
-    for (_, request) in timeline.failed_requests() {
-        for line in proxies
-            .lines
-            .get(&masked(&request.request_id))
-            .into_iter()
-            .flatten()
-        {
-            started_within(timeline, request, line, nodes, found);
-        }
-    }
-    for life in lives {
-        let (Some(node), Some(proxy)) = (&life.node, proxies.lives.get(&life.name)) else {
-            continue;
-        };
-        let clock = || Clock::Node(node.clone());
-        let ended = life.sidecar().and_then(|spec| life.end_of(&spec.name));
-        if let (Some(aborted), Some(end)) = (proxy.aborted, ended) {
-            let method = "an agent's last words against the arrival of its end";
-            found.push(Constraint::stamped_before(
-                clock(),
-                aborted.at,
-                wall(end.seen),
-                method,
-            ));
-        }
-        if let (Some(told), Some(deletion)) = (proxy.told, &life.deletion)
-            && !life.going_before_run
-            && !life.unseen
-        {
-            let method = "agents are told to stop after their pod's deletion";
-            let known = wall(deletion.seen) - WATCH_LATENCY;
-            found.push(Constraint::stamped_after(
-                clock(),
-                told.at,
-                0,
-                known,
-                true,
-                method,
-            ));
-        }
-    }
-}
-
-/// A proxy began with the request after it was sent and before its end was seen.
-pub(super) fn started_within(
-    timeline: &Timeline,
-    request: &FailedRequest,
-    line: &Access,
-    nodes: &HashMap<String, String>,
-    found: &mut Vec<Constraint>,
-) {
-    let (Some(node), Some(start)) = (nodes.get(&line.pod), line.start) else {
-        return;
-    };
-    let clock = Clock::Node(node.clone());
-    let method = "access lines of requests that we sent";
-    let wall = |at: RunOffset| timeline.run.started_at + at.0;
-    let sent = wall(request.sent.unwrap_or(request.intended));
-    let end = wall(request.end);
-    found.push(Constraint::stamped_before(
-        clock.clone(),
-        start,
-        end,
-        method,
-    ));
-    let after = Constraint::stamped_after(clock, start, MILLISECOND, sent, false, method);
-    found.push(after);
-}
-
-/// By how much Envoy floors a start.
-const MILLISECOND: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,7 @@ async fn a_marked_request_without_an_answer_says_how_it_failed() {
         .expect("its class is a GET");
     let refused = (ErrorClass::Refused, RequestPhase::Connect);
     assert_eq!((marked[0].status, marked[0].failure), (None, Some(refused)));
+    assert_eq!(marked[0].answered, None);
 }
 
 #[tokio::test]
@@ -69,6 +70,7 @@ async fn marked_requests_carry_the_ids_that_are_told_and_change_nothing() {
             (Some(200), Some("pod-a"))
         );
         assert_eq!(marked.failure, None);
+        assert!(marked.answered > Some(marked.sent), "{marked:?}");
     }
     plan.requests.truncate(1);
     let none = send_marked(&config(server.address, plan), clock, 4).await;

@@ -31,7 +31,7 @@ impl<'l> Index<'l> {
     ) -> Self {
         let place = |line: &Access| {
             let clock = Clock::Node(nodes.get(&line.pod)?.clone());
-            offsets.place(&clock, line.start?, 1_000_000)
+            offsets.place(&clock, line.start?, line.floor)
         };
         let placed: Vec<Option<Interval>> = lines.iter().map(place).collect();
         let mut by_pod: BTreeMap<&str, PodLines> = BTreeMap::new();

@@ -129,6 +129,11 @@ impl<'a> AccessLine<'a> {
         sent.or(self.request_id.as_deref())
     }
 
+    /// By how many nanoseconds `start` may be floored: as its stamp is written.
+    pub fn start_floor(&self) -> i64 {
+        self.start_time.as_deref().map_or(0, super::time::floor)
+    }
+
     /// When the last byte went out, epoch nanoseconds.
     pub fn end(&self) -> Option<i64> {
         let duration = i64::try_from(self.duration_ms?).ok()?;

@@ -7,6 +7,21 @@ pub fn epoch_nanos(text: &str) -> Option<i64> {
     (used == text.len()).then_some(nanos)
 }
 
+/// How many nanoseconds the last digit of a stamp stands for: of an RFC 3339 one, or of a number of
+/// seconds, milliseconds, microseconds or nanoseconds since the epoch.
+pub(super) fn floor(text: &str) -> i64 {
+    let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
+    let is_number = whole.bytes().all(|byte| byte.is_ascii_digit());
+    let unit: i64 = match whole.len() {
+        12..=13 if is_number => 1_000_000,
+        15..=16 if is_number => 1_000,
+        18..=19 if is_number => 1,
+        _ => 1_000_000_000,
+    };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).take(9);
+    digits.fold(unit, |unit, _| unit / 10).max(1)
+}
+
 /// The stamp at the beginning of a text, and its length.
 pub(super) fn scan(text: &str) -> Option<(i64, usize)> {
     let bytes = text.as_bytes();
@@ -125,6 +140,24 @@ mod tests {
             "not a time at all..",
         ] {
             assert_eq!(epoch_nanos(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_as_wide_as_its_last_digit() {
+        let cases = [
+            ("2026-01-02T03:04:05.678Z", 1_000_000),
+            ("2026-01-02T03:04:05.678901+02:00", 1_000),
+            ("2026-01-02T03:04:05Z", 1_000_000_000),
+            ("2026-01-02 03:04:05", 1_000_000_000),
+            ("1767323045", 1_000_000_000),
+            ("1767323045.678", 1_000_000),
+            ("1767323045678", 1_000_000),
+            ("1767323045678901234", 1),
+            ("2026-01-02T03:04:05.678901234567Z", 1),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(floor(text), wanted, "{text}");
         }
     }
 

@@ -7,7 +7,7 @@
 use super::super::LiveRun;
 use super::super::error::Obstacle;
 use super::{needs_sidecars_log, unanswered};
-use crate::evidence::{Blindness, EventKind, EventSink, Source};
+use crate::evidence::{Blindness, EventKind, EventSink, Interval, MarkedRequest, Source};
 use crate::load::{self, LoadConfig, Marked};
 use crate::observe::logs::Found;
 use crate::observe::{Observers, PodState, SIDECAR};
@@ -44,6 +44,9 @@ pub(super) async fn prove(
     let count = (pods.len() * each).clamp(least, most);
     observers.begin_marks(plan.observe.access_log_format.as_deref());
     let marked = load::send_marked(config, sink.clock(), count).await?;
+    for one in marked.iter().flatten() {
+        record(one, &config.client, sink);
+    }
     let needed = needs_sidecars_log(plan) && pods.iter().any(|pod| pod.sidecar);
     let proof = match marked {
         Some(marked) if marked.iter().all(|one| one.status.is_none()) => {
@@ -61,6 +64,20 @@ pub(super) async fn prove(
     };
     observers.end_marks();
     Ok(proof)
+}
+
+/// What their lines tell of clocks is worked out when the record is judged.
+fn record(one: &Marked, client: &str, sink: &EventSink) {
+    let marked = MarkedRequest {
+        request_id: one.id.clone(),
+        client: client.to_owned(),
+        sent: one.sent,
+        answered: one.answered,
+        status: one.status,
+        pod: one.pod.clone(),
+    };
+    let at = Interval::between(one.sent, one.answered.unwrap_or(one.sent));
+    sink.event(Source::Load, at, EventKind::RequestMarked(marked));
 }
 
 /// Requests that the logs of some pods must name.
@@ -216,7 +233,7 @@ fn doubts(looks: &[(&Sought, Found)]) -> Vec<Blindness> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::RunOffset;
+    use crate::evidence::{Fact, RunClock, RunOffset};
 
     fn pod(name: &str, sidecar: bool) -> PodState {
         PodState {
@@ -230,6 +247,7 @@ mod tests {
         Marked {
             id: id.to_owned(),
             sent: RunOffset::default(),
+            answered: status.map(|_| RunOffset(1)),
             pod: pod.map(str::to_owned),
             status,
             failure: None,
@@ -306,6 +324,36 @@ mod tests {
         assert_eq!(client.ids, ["1", "2"]);
         let told = lost(&[(client, named(0, 0))]).expect("its log is off");
         assert!(told.contains("`load` 0 of 2"), "{told}");
+    }
+
+    #[test]
+    fn a_marked_request_is_recorded_from_its_sending_to_its_answer() {
+        let (sink, mut fact_rx) = EventSink::new(RunClock::start());
+        let cases = [
+            (Some(RunOffset(7)), Some(200), 7),
+            // Nobody knows when a request ended that nobody answered.
+            (None, None, 3),
+        ];
+        for (answered, status, hi) in cases {
+            let one = Marked {
+                sent: RunOffset(3),
+                answered,
+                ..marked("1", Some("a"), status)
+            };
+            record(&one, "local", &sink);
+            let Ok(Fact::Event(event)) = fact_rx.try_recv() else {
+                panic!("nothing was recorded");
+            };
+            assert_eq!((event.at.lo.0, event.at.hi.0), (3, hi));
+            let EventKind::RequestMarked(kept) = event.kind else {
+                panic!("something else was recorded");
+            };
+            assert_eq!(
+                (kept.request_id.as_str(), kept.client.as_str()),
+                ("1", "local")
+            );
+            assert_eq!((kept.answered, kept.status), (answered, status));
+        }
     }
 
     #[test]

@@ -117,6 +117,7 @@ mod tests {
         Marked {
             id: String::new(),
             sent: RunOffset::default(),
+            answered: None,
             pod: None,
             status: None,
             failure: Some((class, phase)),
