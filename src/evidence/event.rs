@@ -348,6 +348,12 @@ pub struct Harness {
     pub files_left: Option<u64>,
     /// Ephemeral ports left.
     pub ports_left: Option<u64>,
-    /// Defects by name: `refused-probe`, `marked-requests`, `watch`, `clock-step`, ... with what was seen.
+    /// Defects by name: `refused-probe`, `schedule`, `marked-requests`, `watch`, `clock-step`, ... with what
+    /// was seen.
     pub faults: Vec<String>,
+}
+
+impl Harness {
+    /// Slip (99th percentile, nanoseconds) from which on a harness is too slow (design 6).
+    pub const MAX_SLIP_P99: i64 = 5_000_000;
 }

@@ -18,6 +18,9 @@ use tokio::time::timeout_at;
 /// For how long the schedule is kept without sending.
 const CALIBRATION: Duration = Duration::from_millis(500);
 
+/// How often the calibration is tried.
+const CALIBRATIONS: usize = 3;
+
 /// Arrivals of the calibration at most.
 const CALIBRATION_ARRIVALS: usize = 10_000;
 
@@ -62,9 +65,11 @@ pub async fn prove(config: &LoadConfig) -> Result<Harness, Error> {
             ));
         }
     }
+    let slip_p99 = best_slip(config).await;
+    faults.extend(slip_p99.and_then(unkept));
     Ok(Harness {
         scope: "proof".to_owned(),
-        slip_p99: calibrate(config).await,
+        slip_p99,
         files_left,
         ports_left,
         faults,
@@ -119,6 +124,32 @@ async fn refused_probe(config: &LoadConfig) -> Result<Option<String>, Error> {
             Some("a closed port answered: something intercepts connections".to_owned())
         }
         Err(_) => Some("a connect to a closed port got no answer".to_owned()),
+    })
+}
+
+/// The slip of the first try that kept the schedule, else of the best one: a machine that is busy
+/// for a moment may still carry the load, and what it does in the run is measured again.
+async fn best_slip(config: &LoadConfig) -> Option<i64> {
+    let mut best = None;
+    for _ in 0..CALIBRATIONS {
+        let slip = calibrate(config).await?;
+        best = Some(best.map_or(slip, |best: i64| best.min(slip)));
+        if best.and_then(unkept).is_none() {
+            break;
+        }
+    }
+    best
+}
+
+/// In words, a slip with which nothing can be measured.
+fn unkept(slip: i64) -> Option<String> {
+    (slip >= Harness::MAX_SLIP_P99).then(|| {
+        format!(
+            "schedule: this machine cannot keep the plan's highest rate even when it sends nothing: \
+             slip p99 {:.1} ms, limit {} ms",
+            slip as f64 / 1e6,
+            Harness::MAX_SLIP_P99 / 1_000_000
+        )
     })
 }
 
@@ -192,4 +223,17 @@ pub async fn send_marked(
         });
     }
     Ok(Some(marked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_from_the_limit_on_is_a_fault_before_anything_is_disrupted() {
+        assert_eq!(unkept(Harness::MAX_SLIP_P99 - 1), None);
+        let told = unkept(7_260_000).expect("it is beyond the limit");
+        assert!(told.starts_with("schedule: "), "{told}");
+        assert!(told.ends_with("slip p99 7.3 ms, limit 5 ms"), "{told}");
+    }
 }

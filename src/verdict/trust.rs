@@ -4,18 +4,15 @@ use super::control::Control;
 use crate::attribution::{Cause, Findings};
 use crate::evidence::{EventKind, Harness, Origin, RunPhase, Timeline};
 
-/// Intended to real send, 99th percentile, beyond which the harness was too slow (design 6).
-const MAX_SLIP_P99: i64 = 5_000_000;
-
 /// The slip of a whole run, in words, where it is beyond the limit: then what was measured in it is
 /// not to be built upon either.
 pub fn broken_slip(health: &Harness) -> Option<String> {
     let slip = health.slip_p99.filter(|_| health.scope == "total")?;
-    (slip >= MAX_SLIP_P99).then(|| {
+    (slip >= Harness::MAX_SLIP_P99).then(|| {
         format!(
             "slip p99 {:.1} ms, limit {} ms",
             slip as f64 / 1e6,
-            MAX_SLIP_P99 / 1_000_000
+            Harness::MAX_SLIP_P99 / 1_000_000
         )
     })
 }

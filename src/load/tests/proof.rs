@@ -2,7 +2,7 @@
 
 use super::server::{Server, header};
 use super::{class, config, plan};
-use crate::evidence::{ErrorClass, RequestPhase, RunClock};
+use crate::evidence::{ErrorClass, Harness, RequestPhase, RunClock};
 use crate::load::{prove, send_marked};
 
 #[tokio::test]
@@ -11,11 +11,10 @@ async fn a_sound_machine_passes_the_proof_with_a_measured_slip() {
     config.plan.requests.push(class("other"));
     let harness = prove(&config).await.expect("the plan is valid");
     assert_eq!(harness.scope, "proof");
-    assert!(harness.faults.is_empty(), "{harness:?}");
-    assert!(
-        harness.slip_p99.is_some_and(|slip| slip >= 0),
-        "{harness:?}"
-    );
+    let slip = harness.slip_p99.expect("it was measured");
+    // Whether this machine keeps the schedule is the machine's; that it is told is ours.
+    let slow = slip >= Harness::MAX_SLIP_P99;
+    assert_eq!(harness.faults.len(), usize::from(slow), "{harness:?}");
     assert!(harness.files_left > Some(0) && harness.ports_left > Some(0));
 }
 
