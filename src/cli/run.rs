@@ -92,17 +92,11 @@ impl Unable {
 }
 
 pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
-    let plan = match scenario::read(&args.scenario) {
-        Ok(plan) => plan,
-        Err(faults) => {
-            printer.error(&faults);
-            return Exit::Usage;
-        }
-    };
-    if let Err(error) = replay::check_places(&args.reports) {
-        printer.error(&error);
-        return Exit::Usage;
-    }
+    let plan = scenario::read(&args.scenario)
+        .map_err(|faults| printer.error(&faults))
+        .ok();
+    let places = replay::check_places(&args.reports).map_err(|error| printer.error(&error));
+    let plan = plan.filter(|_| places.is_ok());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -110,22 +104,36 @@ pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
             return Exit::Internal;
         }
     };
-    let exit = if args.lab {
-        runtime.block_on(lab::run(args, &plan, printer))
-    } else {
-        runtime.block_on(on_cluster(args, plan, printer))
-    };
+    let exit = runtime.block_on(async {
+        match plan {
+            Some(plan) if args.lab => lab::run(args, &plan, printer).await,
+            Some(plan) => on_cluster(args, plan, printer).await,
+            None => refused(args, printer).await,
+        }
+    });
     // Whoever still waits for the network is not waited for.
     runtime.shutdown_background();
     exit
 }
 
-async fn on_cluster(args: &RunArgs, plan: Plan, printer: Printer) -> Exit {
-    let reach = Reach {
+/// What was typed cannot be run; a Job that says it comes to its end all the same.
+async fn refused(args: &RunArgs, printer: Printer) -> Exit {
+    if let Some(pod) = own_pod().filter(|_| !args.lab) {
+        sidecar::release(&reach(args, None), &pod, false, printer).await;
+    }
+    Exit::Usage
+}
+
+fn reach(args: &RunArgs, namespace: Option<String>) -> Reach {
+    Reach {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),
-        namespace: args.namespace.clone().or(plan.target.namespace.clone()),
-    };
+        namespace: args.namespace.clone().or(namespace),
+    }
+}
+
+async fn on_cluster(args: &RunArgs, plan: Plan, printer: Printer) -> Exit {
+    let reach = reach(args, plan.target.namespace.clone());
     let meshed = own_pod().filter(|_| plan.load.from == LoadFrom::MeshedPod);
     let exit = match prepare(args, &reach, plan, printer).await {
         Err(unable) => {
@@ -135,7 +143,7 @@ async fn on_cluster(args: &RunArgs, plan: Plan, printer: Printer) -> Exit {
         Ok(run) => go(args, run, printer).await,
     };
     if let Some(pod) = meshed {
-        sidecar::release(&reach, &pod, printer).await;
+        sidecar::release(&reach, &pod, true, printer).await;
     }
     exit
 }

@@ -111,7 +111,7 @@ fn a_pod_whose_api_server_comes_late_waits_for_it() {
 type Case = (&'static str, fn(&Practice, &Child), Option<i32>);
 
 #[test]
-fn a_classic_sidecar_is_asked_to_end_after_the_report_however_the_run_ends() {
+fn a_classic_sidecar_is_asked_to_end_however_the_run_ends() {
     let listener = TcpListener::bind("127.0.0.1:15020").expect("pilot-agent's port is free");
     listener.set_nonblocking(true).unwrap();
     let interrupt = |practice: &Practice, run: &Child| {
@@ -145,6 +145,14 @@ fn a_classic_sidecar_is_asked_to_end_after_the_report_however_the_run_ends() {
             "{name}: {text}"
         );
     }
+    let practice = Practice::start();
+    add_pod_that(&practice, "Never", &["client", "istio-proxy"]);
+    let mut command = inside(&practice, "  gaets: {}");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = command.spawn().unwrap();
+    asked_to_end(&listener);
+    let text = ended(&run.wait_with_output().unwrap(), 64);
+    assert!(text.contains("did you mean `gates`?"), "{text}");
 }
 
 /// Plays the agent: waits for the request to end and answers it.

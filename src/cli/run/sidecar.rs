@@ -22,15 +22,23 @@ const AGENT: (&str, u16) = ("127.0.0.1", 15_020);
 /// Patience with the API server, for the look at our own pod.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same at the start of a pod: until its sidecar is ready, all that it sends is refused.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Patience with the agent.
 const ASK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the sidecar of our own pod to end, where the pod could not end otherwise. Of a pod that
-/// cannot be seen it is assumed: a native sidecar that is asked in vain is started again.
-pub(super) async fn release(reach: &Reach, pod: &str, printer: Printer) {
-    let seen = timeout(LOOK_PATIENCE, look(reach, pod)).await;
+/// Asks the sidecar of our own pod to end, where the pod could not end otherwise. `meshed`: the
+/// scenario says that the run is made beside one; else nobody could read it, and the pod is new.
+pub(super) async fn release(reach: &Reach, pod: &str, meshed: bool, printer: Printer) {
+    let patience = if meshed {
+        LOOK_PATIENCE
+    } else {
+        START_PATIENCE
+    };
+    let seen = timeout(patience, look(reach, pod, patience)).await;
     let seen = seen.ok().flatten();
-    if seen.as_ref().is_some_and(|pod| !is_kept_up(pod)) {
+    if !is_to_ask(seen.as_ref(), meshed) {
         return;
     }
     let asked = timeout(ASK_PATIENCE, ask());
@@ -50,14 +58,21 @@ pub(super) async fn release(reach: &Reach, pod: &str, printer: Printer) {
     }
 }
 
-async fn look(reach: &Reach, pod: &str) -> Option<Value> {
-    let cluster = Cluster::connect(reach).await.ok()?;
+async fn look(reach: &Reach, pod: &str, patience: Duration) -> Option<Value> {
+    let cluster = Cluster::connect_patiently(reach, patience, |_| ()).await;
+    let cluster = cluster.ok()?;
     let namespace = cluster.namespace();
     // To list is a right that a run has; to get is none.
     let path = format!("/api/v1/namespaces/{namespace}/pods?fieldSelector=metadata.name%3D{pod}");
     let mut list: Value = cluster.read(&path).await.ok()?;
     let found = list["items"].get_mut(0)?;
     Some(found.take())
+}
+
+/// Of a pod that cannot be seen what the scenario says is assumed: a native sidecar that is asked in
+/// vain is started again, but nobody's shell in a service's pod may cost that its sidecar.
+fn is_to_ask(seen: Option<&Value>, meshed: bool) -> bool {
+    seen.map_or(meshed, is_kept_up)
 }
 
 /// Whether a pod that should come to its end does not as long as its sidecar runs.
@@ -89,6 +104,20 @@ async fn ask() -> io::Result<StatusCode> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_pod_that_cannot_be_seen_is_what_the_scenario_says() {
+        let job = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": SIDECAR}]}});
+        let cases = [
+            (Some(&job), true, true),
+            (Some(&job), false, true),
+            (None, true, true),
+            (None, false, false),
+        ];
+        for (seen, meshed, asked) in cases {
+            assert_eq!(is_to_ask(seen, meshed), asked, "{seen:?} {meshed}");
+        }
+    }
 
     #[test]
     fn only_a_pod_that_should_end_is_kept_up_by_a_classic_sidecar() {
