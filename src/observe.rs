@@ -42,6 +42,8 @@ pub struct Subject {
     /// The pod, in the same namespace, behind whose sidecar the harness sends. Its proxy's log tells
     /// whom the proxy chose; a probe would tell about that proxy, so there is none.
     pub client_pod: Option<String>,
+    /// Other namespaces, whose gateways, waypoints and ztunnels may stand on the way.
+    pub gateways: Vec<String>,
 }
 
 /// Why the cluster cannot be observed.

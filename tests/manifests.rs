@@ -342,6 +342,11 @@ fn the_roles_grant_exactly_the_verbs_that_the_code_uses_on_a_deployment() {
     });
     assert_eq!(granted("manifests/cluster/rbac.yaml"), named(used));
     assert_eq!(granted("manifests/cluster/nodes.yaml"), named(NODE_RIGHTS));
+    let pods = ["list", "watch"].map(|verb| format!("/pods {verb}"));
+    assert_eq!(
+        granted("manifests/cluster/gateways.yaml"),
+        BTreeSet::from(pods)
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::Subject;
 use super::pods::PodBook;
 use super::watch::Watch;
-use crate::evidence::{EventSink, Resource};
+use crate::evidence::{EventSink, Resource, is_proxy};
 use crate::scenario::WorkloadKind;
 use crate::task::Scope;
 use kube::Client;
@@ -35,6 +35,8 @@ pub(super) struct FeedHandle {
 pub(super) struct Feed {
     pub(super) resource: Resource,
     pub(super) what: &'static str,
+    /// The namespace, where it is not the subject's.
+    pub(super) elsewhere: Option<String>,
     pub(super) path: String,
     pub(super) labels: Option<String>,
     pub(super) fields: Option<String>,
@@ -50,6 +52,17 @@ pub(super) enum Keep {
     EventsAbout(String),
     /// Nodes and leases of the nodes that host the pods of these books.
     Hosts(Books),
+    /// Pods that are a proxy and nothing else.
+    Proxies,
+}
+
+impl Feed {
+    /// What it shows, as blindness names it.
+    pub(super) fn shows(&self) -> String {
+        let what = self.what;
+        let elsewhere = self.elsewhere.as_ref();
+        elsewhere.map_or_else(|| what.to_owned(), |place| format!("{what} in {place}"))
+    }
 }
 
 impl Keep {
@@ -60,8 +73,17 @@ impl Keep {
             Self::Hosts(books) => object["metadata"]["name"]
                 .as_str()
                 .is_some_and(|node| books.subject.is_host(node) || books.client.is_host(node)),
+            Self::Proxies => is_lone_proxy(object),
         }
     }
+}
+
+/// A gateway or a waypoint, whose only app is the mesh's proxy, or a ztunnel.
+fn is_lone_proxy(pod: &Value) -> bool {
+    let containers = pod["spec"]["containers"].as_array();
+    let mut names = containers.into_iter().flatten().map(|one| &one["name"]);
+    let proxy = names.next().and_then(Value::as_str).is_some_and(is_proxy);
+    pod["metadata"]["labels"]["app"] == "ztunnel" || proxy && names.next().is_none()
 }
 
 fn concerns(workload: &str, involved: &Value) -> bool {
@@ -112,6 +134,7 @@ fn namespaced(namespace: &str, group: &str, resource: Resource) -> Feed {
     Feed {
         resource,
         what,
+        elsewhere: None,
         path: format!("{root}/{group}/namespaces/{namespace}/{what}"),
         labels: None,
         fields: None,
@@ -182,6 +205,12 @@ pub(super) fn feeds(subject: &Subject, books: &Books) -> Vec<Feed> {
             )
         },
     ];
+    feeds.extend(subject.gateways.iter().map(|elsewhere| Feed {
+        what: GATEWAYS,
+        elsewhere: Some(elsewhere.clone()),
+        keep: Keep::Proxies,
+        ..namespaced(elsewhere, "v1", Resource::Pods)
+    }));
     if workload == Resource::Deployments {
         feeds.push(Feed {
             labels,
@@ -271,6 +300,28 @@ mod tests {
     }
 
     #[test]
+    fn of_another_namespace_only_proxies_without_an_app_are_kept() {
+        let pod = |app: &str, containers: &[&str]| {
+            let named: Vec<Value> = containers
+                .iter()
+                .map(|name| json!({"name": name}))
+                .collect();
+            json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": named}})
+        };
+        for (app, containers, kept) in [
+            ("istio-ingressgateway", &["istio-proxy"][..], true),
+            ("ztunnel", &["istio-proxy"], true),
+            ("ztunnel", &["ztunnel"], true),
+            ("istiod", &["discovery"], false),
+            ("shop", &["shop", "istio-proxy"], false),
+            ("shop", &["istio-proxy", "shop"], false),
+        ] {
+            let pod = pod(app, containers);
+            assert_eq!(Keep::Proxies.keeps(&pod), kept, "{app} {containers:?}");
+        }
+    }
+
+    #[test]
     fn pods_slices_and_the_workload_are_required_and_cluster_wide_reads_are_not() {
         let subject = Subject {
             namespace: "shop".to_owned(),
@@ -282,6 +333,7 @@ mod tests {
             service: Some("demo".to_owned()),
             target_port: None,
             client_pod: Some("load".to_owned()),
+            gateways: vec!["istio-system".to_owned()],
         };
         let feeds = feeds(&subject, &Books::default());
         let required: Vec<_> = feeds.iter().filter(|feed| feed.required).collect();
@@ -293,6 +345,11 @@ mod tests {
                 "/apis/apps/v1/namespaces/shop/deployments",
                 "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
             ]
+        );
+        let shown: Vec<_> = feeds.iter().map(Feed::shows).collect();
+        assert!(
+            shown.contains(&"gateways in istio-system".to_owned()),
+            "{shown:?}"
         );
         let lease = feeds.iter().find(|feed| feed.what == "leases");
         assert_eq!(

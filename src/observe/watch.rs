@@ -249,7 +249,7 @@ impl Watch {
 
     fn unseen(&self, from: Option<RunOffset>, to: Option<RunOffset>, reason: String) -> Blindness {
         Blindness {
-            what: self.feed.what.to_owned(),
+            what: self.feed.shows(),
             from,
             to,
             reason,

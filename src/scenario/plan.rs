@@ -305,6 +305,9 @@ pub struct ObservePlan {
     pub outbound_patterns: Vec<String>,
     /// Envoy format string of a custom TEXT access log.
     pub access_log_format: Option<String>,
+    /// Other namespaces whose gateways, waypoints and ztunnels are watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
 }
 
 /// The outbound patterns of design 6, whatever their case, and the words that other languages and
@@ -344,6 +347,7 @@ impl Default for ObservePlan {
                 .map(|pattern| (*pattern).to_owned())
                 .collect(),
             access_log_format: None,
+            gateways: Vec::new(),
         }
     }
 }

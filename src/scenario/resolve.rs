@@ -46,7 +46,7 @@ pub(super) fn plan(
         .and_then(|steps| steps::steps(steps, kind, ledger));
     Some(Plan {
         name: name?,
-        observe: settings::observe(spec.observe.map(|at| at.value)),
+        observe: settings::observe(spec.observe.map(|at| at.value), ledger),
         gates: settings::gates(spec.gates.map(|at| at.value).unwrap_or_default()),
         abort_after_failed: settings::abort_after(spec.abort_after_failed, ledger),
         max_baseline_failed: spec

@@ -90,7 +90,7 @@ document! {
         abort_after_failed "abortAfterFailed": Switch<Count> = "5000", default "off";
         /// The share of failed requests in the baseline beyond which the run says nothing.
         max_baseline_failed "maxBaselineFailed": Share = "1%", default "1%";
-        /// How often the whole is repeated.
+        /// How often steps and `settle` are repeated; nothing is undone in between.
         repeat "repeat": RepeatSpec = "{times: 3}";
         /// How the embedded lab is set up; ignored against a real cluster.
         lab "lab": Lab = "{manifests: [demo.yaml]}";
@@ -256,6 +256,9 @@ document! {
         outbound_patterns "outboundPatterns": List<Pattern> = "[\"connection refused\"]";
         /// Envoy's format string of a custom TEXT access log.
         access_log_format "accessLogFormat": Text = "\"[%START_TIME%] %RESPONSE_CODE%\"";
+        /// Namespaces whose gateways, waypoints and ztunnels may stand on the way; those of the
+        /// target's own that belong to a Gateway are always watched.
+        gateways "gateways": List<Text> = "[istio-system]";
     }
 }
 
@@ -270,7 +273,7 @@ document! {
         max_sigkills "maxSigkills": Switch<Count> = "0", default 0;
         /// Calls that going pods lost after their sidecar had ended.
         max_outbound_failures "maxOutboundFailures": Switch<Count> = "0", default 0;
-        /// No sidecar may end before its app.
+        /// No sidecar may end before its app, or stay on after an app that is over.
         sidecar_outlives_app "sidecarOutlivesApp": Switch<Flag> = "true", default true;
         /// The smallest drain margin that a pod may have.
         min_drain_margin "minDrainMargin": Switch<Span> = "1s", default "off";
@@ -284,7 +287,7 @@ document! {
 }
 
 document! {
-    /// How often the whole is repeated.
+    /// How often steps and `settle` are repeated.
     RepeatSpec {
         /// This often.
         times "times": Count = "3", default 1;

@@ -192,6 +192,7 @@ mistake! {
     wrong_steps: "steps" "[{scale: {}}, {deletePod: {pods: 0, grace: 1500ms}}, {wait: 0s}, {rollingRestart: {timeout: 1ms}}, {scale: {to: 1}, timeout: 3s}, restart, {setImage: {container: app}}, {setImage: {image: ''}}, {scale: {to: 99999999999}}]";
     a_step_that_the_workload_cannot_bear: "target" "{workload: job/demo, service: demo}";
     wrong_gates: "gates" "{maxFailed: -1, sidecarOutlivesApp: yes, minDrainMargin: 1, maxP99: on}";
+    wrong_gateways: "observe" "{gateways: [istio-system, istio_system]}";
     wrong_patterns: "observe" "{logs: app, logPatterns: ['[a'], outboundPatterns: [x{99999}]}";
     wrong_limits: "maxBaselineFailed" "101%";
     an_abort_at_once: "abortAfterFailed" "0";

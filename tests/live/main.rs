@@ -11,6 +11,7 @@ mod client_pod;
 mod clock_step;
 mod disk;
 mod flood;
+mod gateways;
 mod lease;
 mod leftovers;
 mod limits;

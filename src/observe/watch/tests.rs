@@ -36,6 +36,7 @@ fn feed() -> Feed {
     Feed {
         resource: Resource::Pods,
         what: "pods",
+        elsewhere: None,
         path: "/api/v1/namespaces/shop/pods".to_owned(),
         labels: Some("app=demo".to_owned()),
         fields: None,

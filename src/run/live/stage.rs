@@ -177,6 +177,7 @@ impl<'a> Stage<'a> {
                 .as_ref()
                 .and_then(|service| service.target_port),
             client_pod: self.run.pod.clone().filter(|_| self.meshed()),
+            gateways: self.plan().observe.gateways.clone(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is watched, what must hold, how often is it repeated, how is the lab set up?
 
+use super::target::object_name;
 use super::{Surroundings, fault_at, positive, switched};
 use crate::scenario::fault::Ledger;
 use crate::scenario::gates::Gates;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 const DEFAULT_REPEATS: u32 = 20;
 
 /// What is watched.
-pub(super) fn observe(written: Option<schema::Observe>) -> ObservePlan {
+pub(super) fn observe(written: Option<schema::Observe>, ledger: &mut Ledger) -> ObservePlan {
     let mut plan = ObservePlan::default();
     let Some(written) = written else {
         return plan;
@@ -30,6 +31,10 @@ pub(super) fn observe(written: Option<schema::Observe>) -> ObservePlan {
         plan.outbound_patterns = patterns(list).collect();
     }
     plan.access_log_format = written.access_log_format.map(|at| at.value.0);
+    if let Some(list) = written.gateways {
+        let names = list.value.0.into_iter();
+        plan.gateways = names.filter_map(|at| object_name(at, ledger)).collect();
+    }
     plan
 }
 

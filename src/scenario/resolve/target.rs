@@ -19,20 +19,8 @@ pub(super) fn target(at: At<schema::Target>, ledger: &mut Ledger) -> Option<Targ
         ));
     }
     let written = at.value;
-    let named = |text: Option<At<Text>>, ledger: &mut Ledger| {
-        let text = text?;
-        if is_object_name(&text.value.0) {
-            return Some(text.value.0);
-        }
-        let problem = "is no name of an object";
-        ledger.add(match object_name_hint(&text.value.0) {
-            Some(hint) => text.fault_with(problem, hint),
-            None => text.fault(problem),
-        });
-        None
-    };
-    let namespace = named(written.namespace, ledger);
-    let service = named(written.service, ledger);
+    let namespace = written.namespace.and_then(|text| object_name(text, ledger));
+    let service = written.service.and_then(|text| object_name(text, ledger));
     let port = written.port.and_then(|text| port(text, ledger));
     let url = written.url.and_then(|text| url(text, ledger));
     Some(Target {
@@ -42,6 +30,19 @@ pub(super) fn target(at: At<schema::Target>, ledger: &mut Ledger) -> Option<Targ
         port,
         url,
     })
+}
+
+/// A text that names an object.
+pub(super) fn object_name(text: At<Text>, ledger: &mut Ledger) -> Option<String> {
+    if is_object_name(&text.value.0) {
+        return Some(text.value.0);
+    }
+    let problem = "is no name of an object";
+    ledger.add(match object_name_hint(&text.value.0) {
+        Some(hint) => text.fault_with(problem, hint),
+        None => text.fault(problem),
+    });
+    None
 }
 
 /// The names of the kinds, as kubectl knows them.
