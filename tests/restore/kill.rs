@@ -96,7 +96,7 @@ impl Shop {
         kill_after(self.restoring(run), after).await;
     }
 
-    async fn restore(&self, run: &Path) -> Output {
+    pub(crate) async fn restore(&self, run: &Path) -> Output {
         let mut command = self.restoring(run);
         tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
