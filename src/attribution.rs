@@ -21,7 +21,7 @@ mod tell;
 pub use cause::{Cause, Modifier};
 pub use findings::{
     Attribution, ClockBound, Confidence, CutShort, Evidence, Findings, Hop, LEFT_FIRST_S, Missing,
-    OutboundSummary, PodFinding, RunnerUp, SidecarDrain, SidecarKind, Stance,
+    NotUnderstood, OutboundSummary, PodFinding, RunnerUp, SidecarDrain, SidecarKind, Stance,
 };
 
 use crate::evidence::Timeline;
@@ -47,6 +47,8 @@ pub fn attribute(timeline: &Timeline) -> Findings {
     let (pods, outbound) = pods::find(&scene);
     let masking = masking::of(&scene);
     let matches = log_matches(&scene);
+    let mut logs_not_understood = scene.proxies.not_understood;
+    logs_not_understood.sort_by(|a, b| (&a.pod, &a.container).cmp(&(&b.pod, &b.container)));
     Findings {
         failures,
         pods,
@@ -57,6 +59,7 @@ pub fn attribute(timeline: &Timeline) -> Findings {
         masked_at_least: masking.at_least,
         doubled: masking.doubled,
         masked_hint: masking.hint,
+        logs_not_understood,
         log_matches: matches.after,
         log_matches_unsure: matches.unsure,
     }

@@ -30,6 +30,9 @@ pub struct Findings {
     pub doubled: u64,
     /// Where masking was not measured: the setting that would show it.
     pub masked_hint: Option<String>,
+    /// The proxies' logs of which lines were not understood, by pod.
+    #[serde(default)]
+    pub logs_not_understood: Vec<NotUnderstood>,
     /// Log lines since the disruption began that match the scenario's patterns.
     pub log_matches: u64,
     /// Such lines of which no clock says whether they came before the disruption.
@@ -266,6 +269,20 @@ pub enum Missing {
     /// How containers ended.
     #[serde(rename = "exit codes")]
     ExitCodes,
+}
+
+/// How much of a proxy's log was in no known format. A line that goes on with the message before it is
+/// understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotUnderstood {
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Lines that were not understood.
+    pub lines: u64,
+    /// Lines that were read.
+    pub of_lines: u64,
 }
 
 /// The bound of one clock's offset from the harness's: `clock - harness`, nanoseconds.

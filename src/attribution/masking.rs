@@ -6,6 +6,10 @@ use crate::evidence::{EventKind, Timeline};
 /// The setting that makes a stock mesh show it.
 const HINT: &str = "add `%UPSTREAM_REQUEST_ATTEMPT_COUNT%` to `meshConfig.accessLogFormat`";
 
+/// The setting that lets us read it.
+const UNREAD: &str = "many lines of a proxy's log were in no known format, which may be its access \
+                      log's: declare that as `spec.observe.accessLogFormat`";
+
 /// What no setting shows us.
 const OUTER: &str = "what stands before the cluster may try again, and its log is not read";
 
@@ -65,6 +69,14 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
     } else {
         pods.iter().all(counted)
     };
+    let unread = if pods.is_empty() {
+        scene.pods.iter().any(|pod| pod.proxy.hides_requests)
+    } else {
+        let lives = pods.iter().flatten();
+        let mut lives = lives.filter_map(|pod| scene.proxies.lives.get(*pod));
+        lives.any(|life| life.hides_requests)
+    };
+    let counts = counts && !unread;
     let pods: Vec<&str> = pods.into_iter().flatten().collect();
     let count = |seen: Vec<Sighting>| {
         let pod = |log: usize| scene.timeline.logs[log].pod.as_str();
@@ -82,7 +94,11 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
         })
     };
     let proxied = !scene.proxies.lives.is_empty();
-    let hint = if counts { OUTER } else { HINT };
+    let hint = match (unread, counts) {
+        (true, _) => UNREAD,
+        (false, true) => OUTER,
+        (false, false) => HINT,
+    };
     Masking {
         masked,
         at_least: masked.map_or_else(

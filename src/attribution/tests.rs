@@ -4,6 +4,7 @@ mod circumstances;
 mod controls;
 mod drain;
 mod ends;
+mod formats;
 mod holes;
 mod leads;
 mod lines;

@@ -45,6 +45,7 @@ impl Report {
             doubled: findings.doubled,
             masked_hint: findings.masked_hint,
             blindness: blindness(timeline),
+            logs_not_understood: findings.logs_not_understood,
             clocks: findings.clocks,
             latency: latency(timeline),
             harness: harness(timeline),

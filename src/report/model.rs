@@ -2,7 +2,8 @@
 
 use super::advice::Advice;
 use crate::attribution::{
-    Cause, ClockBound, Confidence, Evidence, Hop, Modifier, OutboundSummary, PodFinding, RunnerUp,
+    Cause, ClockBound, Confidence, Evidence, Hop, Modifier, NotUnderstood, OutboundSummary,
+    PodFinding, RunnerUp,
 };
 use crate::evidence::{Blindness, LatencySummary};
 use crate::verdict::{Bound, Control, Exposure, Gate, Outcome};
@@ -54,6 +55,9 @@ pub struct Report {
     pub masked_hint: Option<String>,
     /// What was not seen.
     pub blindness: Vec<Blindness>,
+    /// The proxies' logs of which lines were not understood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs_not_understood: Vec<NotUnderstood>,
     /// What is known of the clocks.
     pub clocks: Vec<ClockBound>,
     /// Latency from the intended send time.

@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// So many pieces of evidence are told of a sample: both sides' lines, and the agent's, among them.
 const TOLD: usize = 8;
 
+/// The share of a log's lines that is told where they were not understood.
+const NOTEWORTHY: f64 = 0.1;
+
 /// Plain text; its meaning needs no colour.
 pub fn terminal(report: &Report) -> String {
     let mut out = String::new();
@@ -299,7 +302,24 @@ fn write_sight(out: &mut String, report: &Report) -> std::fmt::Result {
         };
         writeln!(out, "blind     {}: {span} ({})", blind.what, blind.reason)?;
     }
+    write_not_understood(out, report)?;
     write_masked(out, report)
+}
+
+/// Logs that are in a format that nobody told us; some plain lines are every log's.
+fn write_not_understood(out: &mut String, report: &Report) -> std::fmt::Result {
+    let logs = report.logs_not_understood.iter();
+    for log in logs.filter(|log| log.lines as f64 > NOTEWORTHY * log.of_lines as f64) {
+        writeln!(
+            out,
+            "unread    {}/{}: {} of {} were in no known format (`spec.observe.accessLogFormat` declares one)",
+            log.pod,
+            log.container,
+            thousands(log.lines),
+            plural(log.of_lines, "line")
+        )?;
+    }
+    Ok(())
 }
 
 /// What retries hid, and what they did twice.

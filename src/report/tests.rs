@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::{
-    Attribution, Cause, ClockBound, Confidence, Evidence, Findings, Hop, PodFinding, RunnerUp,
-    SidecarDrain, SidecarKind, Stance,
+    Attribution, Cause, ClockBound, Confidence, Evidence, Findings, Hop, NotUnderstood, PodFinding,
+    RunnerUp, SidecarDrain, SidecarKind, Stance,
 };
 use crate::evidence::{
     Change, ClientInfo, Clock, Connection, ConnectionKind, ContainerLog, ErrorClass, Event,
@@ -359,6 +359,28 @@ fn the_terminal_tells_what_retries_hid_as_far_as_it_is_known() {
         let doubled = "doubled   2 requests reached the apps of two pods\n";
         assert!(text.contains(doubled), "{text}");
     }
+}
+
+#[test]
+fn a_log_of_which_much_was_not_understood_is_told() {
+    let log = |container: &str, lines| NotUnderstood {
+        pod: "demo-1".into(),
+        container: container.into(),
+        lines,
+        of_lines: 1_240,
+    };
+    let report = Report {
+        logs_not_understood: vec![log("istio-proxy", 125), log("gateway", 124)],
+        ..pass()
+    };
+    let text = terminal(&report);
+    assert!(
+        text.contains("unread    demo-1/istio-proxy: 125 of 1,240 lines were in no known format"),
+        "{text}"
+    );
+    assert!(!text.contains("demo-1/gateway"), "{text}");
+    assert!(json(&report).contains("\"container\": \"gateway\""));
+    assert!(!json(&pass()).contains("logs_not_understood"));
 }
 
 #[test]

@@ -7,14 +7,17 @@
 mod agent;
 mod attempts;
 mod bounds;
+mod understood;
 
 pub(in crate::attribution) use agent::{Wait, Word};
 
+use crate::attribution::NotUnderstood;
 use crate::evidence::{ContainerLog, Timeline, is_proxy};
 use crate::observe::logs::parse::{AccessLine, AgentKind, IstioLine, Reader, TextFormat};
 pub(in crate::attribution) use attempts::{Attempts, Sighting};
 pub(super) use bounds::{constraints, started_within};
 use std::collections::{HashMap, HashSet};
+use understood::Understood;
 
 /// An access line of a request that we know.
 #[derive(Clone, Debug)]
@@ -58,9 +61,12 @@ impl Access {
 pub(in crate::attribution) struct ProxyLife {
     /// Lines of the agent were seen.
     pub(in crate::attribution) agent_seen: bool,
-    /// Lines of the access log were seen.
+    /// Lines of the access log were seen, and most of it was understood: a request that is in none of
+    /// them was not logged.
     pub(in crate::attribution) access_seen: bool,
-    /// Stamps of its first access line and of its last line of any kind.
+    /// Too many lines were not understood for that.
+    pub(in crate::attribution) hides_requests: bool,
+    /// Stamps of its first access line and of its last line of any kind, where the access log was seen.
     pub(in crate::attribution) written: Option<(i64, i64)>,
     /// Envoy served for the first time by then.
     pub(in crate::attribution) ready: Option<i64>,
@@ -96,6 +102,8 @@ pub(in crate::attribution) struct ProxyLogs {
     pub(in crate::attribution) unwanted: HashSet<String>,
     /// What they tell of attempts.
     pub(in crate::attribution) attempts: Attempts,
+    /// The logs of which lines were not understood.
+    pub(in crate::attribution) not_understood: Vec<NotUnderstood>,
 }
 
 /// A request id without the character that tracing alters.
@@ -136,13 +144,14 @@ impl ProxyLogs {
     ) {
         let mut reader = Reader::new(format);
         let mut life = ProxyLife::default();
+        let mut understood = Understood::default();
         for (index, entry) in log.lines.iter().enumerate() {
             if let (Some((_, last)), Some(stamp)) = (&mut life.written, entry.stamp) {
                 *last = (*last).max(stamp);
             }
-            match reader.read(&entry.text).line {
+            match reader.read_at(&entry.text, entry.stamp).line {
                 IstioLine::Access(access) => {
-                    life.access_seen = true;
+                    understood.access += 1;
                     let written = entry.stamp.map(|stamp| (stamp, stamp));
                     life.written = life.written.or(written);
                     self.access(log, index, &access, known, &mut life);
@@ -160,6 +169,11 @@ impl ProxyLogs {
                 IstioLine::Other => {}
             }
         }
+        understood.unknown = reader.unknown;
+        self.not_understood.extend(understood.told(log));
+        life.hides_requests = understood.hides_requests();
+        life.access_seen = understood.access > 0 && !life.hides_requests;
+        life.written = life.written.filter(|_| life.access_seen);
         self.lives.insert(log.pod.clone(), life);
     }
 

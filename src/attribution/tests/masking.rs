@@ -151,3 +151,27 @@ fn answers_that_all_tell_their_attempts_measure_what_was_saved() {
         assert_eq!(found.masked_hint.is_none(), wanted.0.is_some());
     }
 }
+
+#[test]
+fn a_log_that_was_mostly_not_understood_does_not_measure_what_was_saved() {
+    for (foreign, measured) in [(2, true), (8, false)] {
+        for (meshed, pod, cluster) in [
+            (true, "loadgen", OUTBOUND),
+            (false, "old-2", "inbound|8080||"),
+        ] {
+            let mut stage = if meshed {
+                stage()
+            } else {
+                Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods()
+            };
+            counting(&mut stage, pod, "id-1", cluster, 2, 200);
+            for _ in 0..foreign {
+                stage.log(pod, "istio-proxy", AT, "GET / 200 2");
+            }
+            let found = stage.explain();
+            assert_eq!(found.masked.is_some(), measured, "{foreign}, {pod}");
+            let hint = found.masked_hint.unwrap_or_default();
+            assert_eq!(hint.contains("accessLogFormat`"), !measured, "{hint}");
+        }
+    }
+}

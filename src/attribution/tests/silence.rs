@@ -17,6 +17,8 @@ struct Sidecar {
     own: bool,
     /// Its log has a gap.
     gap: bool,
+    /// Most of its log is in a format that is not known.
+    foreign: bool,
 }
 
 /// A plain client's request that a pod's sidecar answered: its app had ended under it. The app of
@@ -44,6 +46,12 @@ fn cause(sidecar: Sidecar) -> Cause {
     if sidecar.own {
         stage.server_line("old-2", "the-request", sent, end - sent, Line::CUT);
     }
+    if sidecar.foreign {
+        for number in 2..9 {
+            let at = AT - number * SECOND;
+            stage.log("old-2", "istio-proxy", at, "GET / 200 the-request");
+        }
+    }
     if sidecar.gap {
         let gap = Blindness {
             what: "logs/old-2/istio-proxy".to_owned(),
@@ -65,6 +73,7 @@ fn a_silent_sidecar_that_lived_on_speaks_against_its_pod() {
         ends: 5_040 * MILLI,
         own: false,
         gap: false,
+        foreign: false,
     };
     let ends = |ends| Sidecar { ends, ..silent };
     for (what, sidecar, expected) in [
@@ -87,6 +96,14 @@ fn a_silent_sidecar_that_lived_on_speaks_against_its_pod() {
             "its access log may be off",
             Sidecar {
                 on: false,
+                ..silent
+            },
+            Cause::InFlightCut,
+        ),
+        (
+            "its line may be one that was not understood",
+            Sidecar {
+                foreign: true,
                 ..silent
             },
             Cause::InFlightCut,

@@ -57,6 +57,27 @@ fn lines_of_another_format_are_left_to_the_others() {
 }
 
 #[test]
+fn an_access_log_in_an_unknown_format_does_not_go_on_with_a_message() {
+    const MILLI: i64 = 1_000_000;
+    let agent = "2026-01-02T03:04:05.123401Z\tinfo\tEffective config: binaryPath: envoy";
+    let foreign = "GET / 200 3";
+    let mut reader = Reader::default();
+    for (text, at, continuation, unknown) in [
+        (foreign, Some(0), false, 1),
+        (agent, Some(MILLI), false, 1),
+        ("concurrency: 2", Some(2 * MILLI), true, 1),
+        (foreign, Some(1_002 * MILLI), false, 2),
+        (foreign, Some(1_003 * MILLI), false, 3),
+        (agent, None, false, 3),
+        ("concurrency: 2", Some(9_000 * MILLI), true, 3),
+    ] {
+        let read = reader.read_at(text, at);
+        let told = (read.continuation, reader.unknown);
+        assert_eq!(told, (continuation, unknown), "{text} {at:?}");
+    }
+}
+
+#[test]
 fn a_wrong_format_says_what_is_wrong_with_it() {
     let unclosed = TextFormat::new("%START_TIME% %DURATION").unwrap_err();
     assert_eq!(
