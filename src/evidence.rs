@@ -14,9 +14,11 @@ mod event;
 mod listed;
 mod marked;
 mod object;
+mod places;
 mod pod_events;
 mod pods;
 mod request;
+mod rules;
 mod sink;
 mod stamp;
 mod store;
@@ -36,6 +38,7 @@ pub use event::{
 pub use marked::MarkedRequest;
 pub use object::epoch;
 pub(crate) use object::{controller, has_sidecar, is_proxy, list, ran, text};
+pub use places::Hints;
 pub(crate) use pod_events::stops_for_good;
 pub use pod_events::{PodEvent, pod_events};
 pub use pods::{
@@ -45,6 +48,7 @@ pub use pods::{
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,
 };
+pub use rules::{ServiceRules, TrafficPolicy};
 pub use sink::{EventSink, Fact, RunClock};
 pub use stamp::{Clock, Interval, RunOffset};
 pub use store::{Error, LogLine, Origin, RunDir, RunInfo, RunWriter, SCHEMA_VERSION};

@@ -12,20 +12,10 @@ use std::collections::BTreeSet;
 /// The names of these ports, as slices have them. `None` where a client asks by another way, such as
 /// an ingress, or the Service's object was not seen.
 pub(super) fn names(timeline: &Timeline, service: &str) -> Option<BTreeSet<String>> {
-    let kinds = || timeline.events.iter().map(|event| &event.kind);
-    let services = kinds().filter_map(|kind| match kind {
-        EventKind::Object {
-            resource: Resource::Services,
-            object,
-            ..
-        } => Some(object),
-        _ => None,
-    });
-    let named = |object: &&Value| text(object, "/metadata/name") == Some(service);
-    let services: Vec<&Value> = services.filter(named).collect();
+    let services: Vec<&Value> = objects(timeline, service).collect();
     let mut found = BTreeSet::new();
-    for kind in kinds() {
-        let EventKind::Client(client) = kind else {
+    for event in &timeline.events {
+        let EventKind::Client(client) = &event.kind else {
             continue;
         };
         let target = client.target.as_deref()?;
@@ -39,6 +29,25 @@ pub(super) fn names(timeline: &Timeline, service: &str) -> Option<BTreeSet<Strin
         found.extend(names.into_iter().map(str::to_owned));
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// The states of the Service's object that were seen, in their order.
+pub(super) fn objects<'a>(
+    timeline: &'a Timeline,
+    service: &'a str,
+) -> impl Iterator<Item = &'a Value> {
+    let objects = timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Object {
+                resource: Resource::Services,
+                object,
+                ..
+            } => Some(object),
+            _ => None,
+        });
+    objects.filter(move |object| text(object, "/metadata/name") == Some(service))
 }
 
 /// The names of a Service's ports that `target` (`10.96.0.10:80`) is.
@@ -56,7 +65,7 @@ fn names_of<'a>(service: &'a Value, target: &str) -> Vec<&'a str> {
 }
 
 /// `host` is an address or a name of the Service. The port of a headless one is the pod's own.
-fn is_host(service: &Value, host: &str) -> bool {
+pub(super) fn is_host(service: &Value, host: &str) -> bool {
     let Some(address) = text(service, "/spec/clusterIP").filter(|address| *address != "None")
     else {
         return false;

@@ -7,6 +7,7 @@
 
 use super::asked;
 use super::event::{Change, EventKind, Resource};
+use super::places::Hints;
 use super::stamp::RunOffset;
 use super::timeline::Timeline;
 use serde_json::Value;
@@ -63,6 +64,11 @@ pub struct EndpointHistory {
     /// The TCP ports that routes lead to, by the uid of the pod: those that clients ask for, where that
     /// is known.
     pub ports: BTreeMap<String, BTreeSet<u16>>,
+    /// Nodes by the uid of the pod.
+    pub nodes: BTreeMap<String, String>,
+    /// For whom each was meant, from each arrival on, by the uid of the pod; none where never anything
+    /// was said.
+    pub hints: BTreeMap<String, Vec<(RunOffset, Hints)>>,
     /// How many endpoints were ready and how many could serve as a fallback, from each arrival on.
     pub totals: Vec<(RunOffset, usize, usize)>,
     /// Slices of the Service were seen at all.
@@ -99,7 +105,7 @@ impl EndpointHistory {
             if *change == Change::Deleted {
                 slices.remove(name);
             } else {
-                let listed = history.read(object, asked.as_ref());
+                let listed = history.read(event.at.hi, object, asked.as_ref());
                 slices.insert(name.to_owned(), listed);
             }
             history.merge(event.seq, event.at.hi, &slices, &mut current);
@@ -109,6 +115,7 @@ impl EndpointHistory {
 
     fn read(
         &mut self,
+        seen: RunOffset,
         slice: &Value,
         asked: Option<&BTreeSet<String>>,
     ) -> BTreeMap<String, EndpointState> {
@@ -125,6 +132,10 @@ impl EndpointHistory {
             if let Some(address) = text(endpoint, "/addresses/0") {
                 self.addresses.insert(uid.to_owned(), address.to_owned());
             }
+            if let Some(node) = text(endpoint, "/nodeName") {
+                self.nodes.insert(uid.to_owned(), node.to_owned());
+            }
+            self.hint(seen, uid, Hints::of(endpoint));
             let known = self.ports.entry(uid.to_owned()).or_default();
             known.extend(&ports);
             let condition = |name| {
@@ -141,6 +152,14 @@ impl EndpointHistory {
             listed.insert(uid.to_owned(), state);
         }
         listed
+    }
+
+    fn hint(&mut self, seen: RunOffset, uid: &str, hints: Hints) {
+        let last = self.hints.get(uid).and_then(|changes| changes.last());
+        if last.map_or(&Hints::default(), |(_, hints)| hints) != &hints {
+            let changes = self.hints.entry(uid.to_owned()).or_default();
+            changes.push((seen, hints));
+        }
     }
 
     fn merge(
