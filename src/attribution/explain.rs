@@ -16,6 +16,7 @@ mod mesh;
 mod new_pod;
 mod no_ready_endpoint;
 mod node_lost;
+mod reach;
 mod sidecar_exited;
 mod silence;
 mod stale_connection;
@@ -136,6 +137,7 @@ pub(super) fn all(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Hypothesis> {
     }
     stale_connection::explain_unknown(scene, case, &mut found);
     silence::weigh(scene, case, &mut found);
+    reach::weigh(scene, case, &mut found);
     found.retain(|hypothesis| hypothesis.weight > 1e-6);
     found
 }
@@ -169,7 +171,11 @@ fn still_routed(scene: &Scene<'_>, case: &Case<'_>, index: usize, pod: &Pod) -> 
     if !case.meshed && case.request.connection.kind == ConnectionKind::Reused {
         return 1.0;
     }
-    let unmet = scene.routes.unmet(index, case.client, at);
+    let unmet = if scene.reach.tells(case.client) {
+        scene.routes.unmet(index, case.client, at)
+    } else {
+        1.0
+    };
     let Some(withdrawn) = pod.withdrawn.or(pod.gone) else {
         return unmet;
     };

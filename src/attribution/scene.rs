@@ -15,6 +15,7 @@ mod loose;
 mod pod;
 mod probes;
 mod proxy_log;
+mod reach;
 mod routes;
 mod since;
 mod span;
@@ -28,6 +29,7 @@ pub(super) use intermediaries::{Intermediary, Outage};
 pub(super) use loose::Loose;
 pub(super) use pod::{MOMENTS, Pod, SAME};
 pub(super) use proxy_log::{Access, ProxyLogs, Sighting};
+pub(super) use reach::{Reach, Totals};
 pub(super) use routes::Routes;
 pub(super) use since::Counted;
 pub(super) use span::{nearness, overlap};
@@ -56,6 +58,8 @@ pub(super) struct Scene<'a> {
     pub(super) offsets: ClockOffsets,
     pub(super) clients: BTreeMap<String, ClientInfo>,
     pub(super) baseline: Baseline,
+    /// Whom clients can meet by the Service's rules.
+    pub(super) reach: Reach,
     pub(super) routes: Routes,
     pub(super) harness: Vec<Harness>,
     pub(super) observe: ObservePlan,
@@ -84,6 +88,7 @@ impl<'a> Scene<'a> {
             .iter()
             .filter_map(|life| Some((life.name.clone(), life.node.clone()?)))
             .collect();
+        let hosts = hosts(&everyone);
         let service = timeline.run.service.as_deref();
         let endpoints = EndpointHistory::of(timeline, service);
         let (mut lives, others) = target_pods(timeline, everyone);
@@ -154,10 +159,12 @@ impl<'a> Scene<'a> {
         }
         let circumstances = Circumstances::all(timeline, &pods, &endpoints);
         let baseline = Baseline::of(timeline, &pods, &offsets);
+        let reach = Reach::of(timeline, &clients, &endpoints, &hosts, &pods);
         Self {
             timeline,
             loose,
             routes: Routes::of(timeline, &clients, &endpoints, &offsets, &pods),
+            reach,
             pods,
             by_name,
             by_address,
@@ -229,6 +236,24 @@ impl<'a> Scene<'a> {
         let text = &log.lines.get(index)?.text;
         Some(format!("{pod}/{container}: {text}"))
     }
+}
+
+/// The nodes of pods by their names and by their addresses, where one node alone had them.
+fn hosts(everyone: &[PodLife]) -> HashMap<String, String> {
+    let mut hosts: HashMap<String, Option<String>> = HashMap::new();
+    for life in everyone {
+        let Some(node) = &life.node else {
+            continue;
+        };
+        for key in std::iter::once(&life.name).chain(&life.ip) {
+            let host = hosts
+                .entry(key.clone())
+                .or_insert_with(|| Some(node.clone()));
+            *host = host.take().filter(|host| host == node);
+        }
+    }
+    let known = |(key, node): (String, Option<String>)| Some((key, node?));
+    hosts.into_iter().filter_map(known).collect()
 }
 
 /// The pods of the workload, and all others.

@@ -41,6 +41,11 @@ pub(super) fn case(scene: &Scene<'_>, case: &Case<'_>) -> Vec<Evidence> {
         evidence.line.clone_from(&known.line);
         told.push(evidence);
     }
+    if matches!(case.shape, Shape::Link(_)) && !case.pointed() {
+        let rules = scene.reach.told(case.client);
+        let told_of = |text: &str| context(None, text.to_owned(), Vec::new());
+        told.extend(rules.into_iter().map(told_of));
+    }
     told.extend(lines(case));
     if case.doubtful {
         let text = "no access line carries its id; others fit as well by peer, time and path";
@@ -282,12 +287,28 @@ fn reaction_text(scene: &Scene<'_>, pod: &Pod, cause: Cause) -> Vec<Evidence> {
     }
 }
 
+/// How many of the ready endpoints were the client's to choose, where its Service leaves it those of
+/// one node.
+fn on_its_node(scene: &Scene<'_>, case: &Case<'_>) -> String {
+    let nodes = scene.reach.on_its_node(case.client);
+    let Some(totals) = nodes.first().filter(|_| !case.pointed()) else {
+        return String::new();
+    };
+    if !scene.reach.knows_its_node(case.client) {
+        return "; how many of them were on the client's node is not known".to_owned();
+    }
+    let next = totals.partition_point(|(seen, _, _)| *seen <= case.sent());
+    let ready = next.checked_sub(1).map_or(0, |last| totals[last].1);
+    format!("; {ready} of the ready ones were on the client's node")
+}
+
 fn without_pod(scene: &Scene<'_>, case: &Case<'_>, hypothesis: &Hypothesis) -> Vec<Evidence> {
     let text = match hypothesis.because {
         Because::NobodyReady => match scene.endpoints.totals_at(case.sent()) {
-            Some((ready, fallback)) => {
-                format!("slices showed {ready} ready endpoints and {fallback} that could stand in")
-            }
+            Some((ready, fallback)) => format!(
+                "slices showed {ready} ready endpoints and {fallback} that could stand in{}",
+                on_its_node(scene, case)
+            ),
             None => "no slice was seen".to_owned(),
         },
         Because::AsBaseline => format!(

@@ -22,6 +22,7 @@ mod proxy_timeouts;
 mod quotes;
 mod refusals;
 mod replies;
+mod service_rules;
 mod signals;
 mod silence;
 mod stage;

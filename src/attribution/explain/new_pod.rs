@@ -94,7 +94,9 @@ fn routed_to(
     begun: Option<Interval>,
 ) -> f64 {
     match (routed, begun) {
-        (Some(ready), Some(begun)) if hop == Hop::Pod && !case.meshed => {
+        (Some(ready), Some(begun))
+            if hop == Hop::Pod && !case.meshed && scene.reach.tells(case.client) =>
+        {
             let routes = &scene.routes;
             let share = routes.arrived(case.client, ready, case.sent(), begun.lo);
             share.max(0.15)

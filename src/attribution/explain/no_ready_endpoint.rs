@@ -5,7 +5,8 @@
 
 use super::{Because, Case, Cause, Hop, Hypothesis, Scene};
 use crate::attribution::case::{LinkKind, Shape};
-use crate::evidence::{Interval, RunOffset};
+use crate::attribution::scene::Totals;
+use crate::evidence::{Interval, RequestPhase, RunOffset};
 
 /// Routes follow the slices within this time in a quiet cluster (facts 8.15).
 const USUAL_DELAY: i64 = 1_100_000_000;
@@ -17,65 +18,84 @@ const AT_ONCE: i64 = 100_000_000;
 /// And within this time in a large or busy one (facts 9.13).
 const SLOW_DELAY: i64 = 15_000_000_000;
 
+/// On which node the client is, is not known: the one without an endpoint may be another.
+const SOME_NODE: f64 = 0.5;
+
+/// With ready endpoints on other nodes, kube-proxy drops what it has nobody for, since 1.25; before
+/// that, and with others in its place, it is refused (<https://github.com/kubernetes/kubernetes/issues/112233>,
+/// <https://github.com/kubernetes/kubernetes/issues/121371>).
+const REFUSED_BESIDE_OTHERS: f64 = 0.5;
+
 pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypothesis>) {
-    let direct = match case.shape {
-        Shape::NobodyChosen => true,
-        Shape::Link(link)
-            if link.hop == Hop::Pod && link.kind == LinkKind::Refused && !case.meshed =>
-        {
-            false
-        }
-        _ => return,
-    };
     if case.pointed() {
         return;
     }
-    let sent = case.sent();
-    let nobody = nobody_ready(scene, case);
-    if direct {
-        let proposal = Hypothesis::new(
-            Cause::NoReadyEndpoint,
-            None,
-            Hop::Routing,
-            5.0 * nobody.max(0.05),
-            Because::NobodyReady,
-        );
-        found.push(proposal.tight(nobody >= 1.0));
-        return;
-    }
-    if nobody <= 0.0 {
-        return;
-    }
-    // A connect that nobody answers, sent after this one, shows that the routes still led to a pod.
-    let still = if scene.routes.dead_after(sent) {
-        0.1
-    } else {
-        1.0
+    let anywhere = nobody_among(scene, case, &scene.endpoints.totals);
+    let near = nobody_near(scene, case);
+    let (weight, tight) = match case.shape {
+        Shape::NobodyChosen => (5.0 * anywhere.max(near).max(0.05), anywhere >= 1.0),
+        Shape::Link(link) if link.hop != Hop::Pod || case.meshed => return,
+        Shape::Link(link) if link.kind == LinkKind::Refused => {
+            // A connect that nobody answers, sent after this one, shows that the routes still led to
+            // a pod; where one node alone is asked, it may have been dropped for want of one.
+            let still = near <= 0.0 && scene.routes.dead_after(case.sent());
+            let still = if still { 0.1 } else { 1.0 };
+            let beside = REFUSED_BESIDE_OTHERS * near;
+            let weight = 3.0 * (anywhere * still).max(beside);
+            (weight, anywhere >= 1.0 && still >= 1.0)
+        }
+        Shape::Link(link) if link.kind == LinkKind::Vanished && anywhere < 1.0 => {
+            let connecting = case.request.phase == RequestPhase::Connect;
+            (if connecting { 3.0 * near } else { 0.0 }, false)
+        }
+        _ => return,
     };
+    if weight <= 0.0 {
+        return;
+    }
     let proposal = Hypothesis::new(
         Cause::NoReadyEndpoint,
         None,
         Hop::Routing,
-        3.0 * nobody * still,
+        weight,
         Because::NobodyReady,
     );
-    found.push(proposal.tight(nobody >= 1.0 && still >= 1.0));
+    found.push(proposal.tight(tight).open(near > anywhere));
+}
+
+/// How surely nobody could be chosen, as [`nobody_among`] has it, of all endpoints or of those that the
+/// Service's rules leave the client.
+pub(super) fn nobody_ready(scene: &Scene<'_>, case: &Case<'_>) -> f64 {
+    nobody_among(scene, case, &scene.endpoints.totals).max(nobody_near(scene, case))
+}
+
+/// The same of the client's own node, where the Service leaves a client the pods of its node.
+fn nobody_near(scene: &Scene<'_>, case: &Case<'_>) -> f64 {
+    let nodes = scene.reach.on_its_node(case.client).into_iter();
+    let most = nodes
+        .map(|totals| nobody_among(scene, case, totals))
+        .fold(0.0, f64::max);
+    if scene.reach.knows_its_node(case.client) {
+        most
+    } else {
+        most * SOME_NODE
+    }
 }
 
 /// 1.0: nobody could be chosen all the time; between: only at some time of it, the less the longer
 /// ago, the more where the routes had no reason to wait; 0.0: somebody could be chosen all the time,
 /// or the slices were not seen.
-pub(super) fn nobody_ready(scene: &Scene<'_>, case: &Case<'_>) -> f64 {
+fn nobody_among(scene: &Scene<'_>, case: &Case<'_>, totals: &Totals) -> f64 {
     let since = |ago: i64| Interval {
         lo: RunOffset(case.sent().0 - ago),
         hi: case.end,
     };
-    let usual = empty_within(scene, case, since(USUAL_DELAY));
+    let usual = empty_within(scene, case, totals, since(USUAL_DELAY));
     match usual {
         Some((true, _)) => 1.0,
-        Some((false, true)) if at_once(scene, case) => 0.9,
+        Some((false, true)) if at_once(scene, case, totals) => 0.9,
         Some((false, true)) => 0.6,
-        _ => match empty_within(scene, case, since(SLOW_DELAY)) {
+        _ => match empty_within(scene, case, totals, since(SLOW_DELAY)) {
             Some((_, true)) => 0.15,
             _ => 0.0,
         },
@@ -84,16 +104,15 @@ pub(super) fn nobody_ready(scene: &Scene<'_>, case: &Case<'_>) -> f64 {
 
 /// Nobody can be chosen since a little while, and the change that made it so came alone: nothing of
 /// this Service changed for a sync period before it. Other Services may have kept the proxy busy.
-fn at_once(scene: &Scene<'_>, case: &Case<'_>) -> bool {
+fn at_once(scene: &Scene<'_>, case: &Case<'_>, totals: &Totals) -> bool {
     let since = |ago: i64| Interval {
         lo: RunOffset(case.sent().0 - ago),
         hi: case.sent(),
     };
     let now = since(AT_ONCE);
-    if !matches!(empty_within(scene, case, now), Some((true, _))) {
+    if !matches!(empty_within(scene, case, totals, now), Some((true, _))) {
         return false;
     }
-    let totals = &scene.endpoints.totals;
     let empty = |index: &usize| is_empty(case, totals[*index]);
     let until = totals.partition_point(|(seen, _, _)| *seen <= now.lo);
     let Some(began) = (0..until).rev().take_while(empty).last() else {
@@ -110,16 +129,18 @@ fn is_empty(case: &Case<'_>, (_, ready, fallback): (RunOffset, usize, usize)) ->
 /// Whether nobody could be chosen at all times of a span, and at some time of it; `None`: not seen.
 /// The service proxy falls back to endpoints that still serve while they terminate, a mesh's proxy
 /// does not (facts 1.9, 3.7).
-fn empty_within(scene: &Scene<'_>, case: &Case<'_>, span: Interval) -> Option<(bool, bool)> {
-    let endpoints = &scene.endpoints;
-    if !endpoints.seen || scene.blind("endpointslices", span) {
+fn empty_within(
+    scene: &Scene<'_>,
+    case: &Case<'_>,
+    totals: &Totals,
+    span: Interval,
+) -> Option<(bool, bool)> {
+    if !scene.endpoints.seen || scene.blind("endpointslices", span) {
         return None;
     }
-    let begun = endpoints
-        .totals
-        .partition_point(|(seen, _, _)| *seen <= span.lo);
-    let first = endpoints.totals.get(begun.saturating_sub(1))?;
-    let within = endpoints.totals[begun..]
+    let begun = totals.partition_point(|(seen, _, _)| *seen <= span.lo);
+    let first = totals.get(begun.saturating_sub(1))?;
+    let within = totals[begun..]
         .iter()
         .take_while(|(seen, _, _)| *seen <= span.hi);
     let states = std::iter::once(first).chain(within);

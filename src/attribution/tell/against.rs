@@ -1,6 +1,6 @@
 //! What speaks against the explanations that did not win?
 
-use super::seconds;
+use super::{on_its_node, seconds};
 use crate::attribution::case::{Case, Shape};
 use crate::attribution::explain::Hypothesis;
 use crate::attribution::scene::{Pod, Reaction, Scene};
@@ -41,7 +41,10 @@ pub(in crate::attribution) fn against(
             "new pods are in the routes only once their readiness probe has succeeded".to_owned()
         }
         (_, Cause::NoReadyEndpoint) => match scene.endpoints.totals_at(case.sent()) {
-            Some((ready, _)) => format!("slices showed {ready} ready endpoints"),
+            Some((ready, _)) => {
+                let place = on_its_node(scene, case);
+                format!("slices showed {ready} ready endpoints{place}")
+            }
             None => "no slice was seen".to_owned(),
         },
         _ => {

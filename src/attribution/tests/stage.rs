@@ -2,6 +2,7 @@
 
 mod ending;
 mod lines;
+mod service;
 
 pub(super) use ending::Ending;
 pub(super) use lines::Line;
