@@ -40,8 +40,8 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
             // a pod; where one node alone is asked, it may have been dropped for want of one.
             let still = near <= 0.0 && scene.routes.dead_after(case.sent());
             let still = if still { 0.1 } else { 1.0 };
-            let beside = REFUSED_BESIDE_OTHERS * near;
-            let weight = 3.0 * (anywhere * still).max(beside);
+            let beside = 3.0 * REFUSED_BESIDE_OTHERS * near;
+            let weight = (3.0 * anywhere * still).max(beside);
             (weight, anywhere >= 1.0 && still >= 1.0)
         }
         Shape::Link(link) if link.kind == LinkKind::Vanished && anywhere < 1.0 => {
