@@ -145,8 +145,8 @@ async fn best_slip(config: &LoadConfig) -> Option<i64> {
 fn unkept(slip: i64) -> Option<String> {
     (slip >= Harness::MAX_SLIP_P99).then(|| {
         format!(
-            "schedule: this machine cannot keep the plan's highest rate even when it sends nothing: \
-             slip p99 {:.1} ms, limit {} ms",
+            "schedule: the harness sent too late even where it had nothing to send: slip p99 {:.1} ms, \
+             limit {} ms",
             slip as f64 / 1e6,
             Harness::MAX_SLIP_P99 / 1_000_000
         )
