@@ -31,6 +31,7 @@ pub use clocks::{
 };
 pub use drain::{DRAIN_DURATION, DrainSettings, go_duration};
 pub use endpoints::{EndpointChange, EndpointHistory, EndpointState};
+pub(crate) use event::gateways_in;
 pub use event::{
     ApiExchange, Blindness, Change, ClientInfo, Event, EventKind, Harness, LatencySummary,
     LogNotice, PodProbe, ProbeOutcome, RequestCounts, Resource, RunPhase, Source, StepEvent,

@@ -12,7 +12,7 @@ use super::modifiers;
 use super::scene::Scene;
 use super::tell;
 use super::{Attribution, Cause, Confidence, Hop, Modifier, RunnerUp};
-use crate::evidence::{Interval, RunOffset};
+use crate::evidence::{Interval, RunOffset, gateways_in};
 use std::collections::BTreeMap;
 
 /// From this share of all weight on, no competitor is left worth the name: what still weighs is
@@ -145,8 +145,11 @@ fn everything_seen(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -
     let watched = ["pods", "endpointslices", "capture"]
         .iter()
         .all(|what| !scene.blind(what, around));
+    // Whoever says that gateways stand on the way must have seen whether one of them ended.
+    let mut gateways = scene.observe.gateways.iter();
+    let gateways = gateways.all(|place| !scene.blind(&gateways_in(place), around));
     let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
     // Of which container the signal, the log and the end are told must be clear as well.
     let ended = pod.is_none_or(|pod| !pod.life.unseen && pod.life.app().is_some());
-    watched && ended && !scene.pods.is_empty()
+    watched && gateways && ended && !scene.pods.is_empty()
 }

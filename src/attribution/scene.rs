@@ -256,13 +256,15 @@ fn hosts(everyone: &[PodLife]) -> HashMap<String, String> {
     hosts.into_iter().filter_map(known).collect()
 }
 
-/// The pods of the workload, and all others.
+/// The pods of the workload, and all others. A namespace whose gateways are watched may have a workload
+/// of the same name.
 fn target_pods(timeline: &Timeline, lives: Vec<PodLife>) -> (Vec<PodLife>, Vec<PodLife>) {
     let owners = replica_set_owners(timeline);
+    let here = |life: &PodLife| life.namespace == timeline.run.namespace;
     match timeline.run.workload.as_deref() {
         Some(workload) => lives
             .into_iter()
-            .partition(|life| life.belongs_to(workload, &owners)),
+            .partition(|life| here(life) && life.belongs_to(workload, &owners)),
         None => (lives, Vec::new()),
     }
 }

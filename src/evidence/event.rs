@@ -142,6 +142,11 @@ pub struct Blindness {
     pub resumed: bool,
 }
 
+/// What is not seen where the pods on the way in a namespace are not.
+pub(crate) fn gateways_in(namespace: &str) -> String {
+    format!("gateways in {namespace}")
+}
+
 /// Requests that were sent within one bucket. Failures of the bucket are counted here too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,7 @@
 use super::Subject;
 use super::pods::PodBook;
 use super::watch::Watch;
-use crate::evidence::{EventSink, Resource, is_proxy};
+use crate::evidence::{EventSink, Resource, gateways_in, is_proxy};
 use crate::scenario::WorkloadKind;
 use crate::task::Scope;
 use kube::Client;
@@ -35,7 +35,7 @@ pub(super) struct FeedHandle {
 pub(super) struct Feed {
     pub(super) resource: Resource,
     pub(super) what: &'static str,
-    /// The namespace, where it is not the subject's.
+    /// The namespace, where it was named for its gateways.
     pub(super) elsewhere: Option<String>,
     pub(super) path: String,
     pub(super) labels: Option<String>,
@@ -61,7 +61,7 @@ impl Feed {
     pub(super) fn shows(&self) -> String {
         let what = self.what;
         let elsewhere = self.elsewhere.as_ref();
-        elsewhere.map_or_else(|| what.to_owned(), |place| format!("{what} in {place}"))
+        elsewhere.map_or_else(|| what.to_owned(), |place| gateways_in(place))
     }
 }
 
@@ -180,12 +180,6 @@ pub(super) fn feeds(subject: &Subject, books: &Books) -> Vec<Feed> {
             required: true,
             ..namespaced(namespace, group, workload)
         },
-        // A Gateway's own pods are on the way of requests, and end as others do.
-        Feed {
-            what: GATEWAYS,
-            labels: Some("gateway.networking.k8s.io/gateway-name".to_owned()),
-            ..namespaced(namespace, "v1", Resource::Pods)
-        },
         Feed {
             keep: Keep::EventsAbout(subject.workload.name.clone()),
             ..namespaced(namespace, "v1", Resource::Events)
@@ -205,11 +199,19 @@ pub(super) fn feeds(subject: &Subject, books: &Books) -> Vec<Feed> {
             )
         },
     ];
-    feeds.extend(subject.gateways.iter().map(|elsewhere| Feed {
+    // A Gateway's own pods are on the way of requests, and end as others do.
+    if !subject.gateways.iter().any(|place| place == namespace) {
+        feeds.push(Feed {
+            what: GATEWAYS,
+            labels: Some("gateway.networking.k8s.io/gateway-name".to_owned()),
+            ..namespaced(namespace, "v1", Resource::Pods)
+        });
+    }
+    feeds.extend(subject.gateways.iter().map(|place| Feed {
         what: GATEWAYS,
-        elsewhere: Some(elsewhere.clone()),
+        elsewhere: Some(place.clone()),
         keep: Keep::Proxies,
-        ..namespaced(elsewhere, "v1", Resource::Pods)
+        ..namespaced(place, "v1", Resource::Pods)
     }));
     if workload == Resource::Deployments {
         feeds.push(Feed {
@@ -333,7 +335,7 @@ mod tests {
             service: Some("demo".to_owned()),
             target_port: None,
             client_pod: Some("load".to_owned()),
-            gateways: vec!["istio-system".to_owned()],
+            gateways: vec!["istio-system".to_owned(), "shop".to_owned()],
         };
         let feeds = feeds(&subject, &Books::default());
         let required: Vec<_> = feeds.iter().filter(|feed| feed.required).collect();
@@ -346,11 +348,9 @@ mod tests {
                 "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
             ]
         );
-        let shown: Vec<_> = feeds.iter().map(Feed::shows).collect();
-        assert!(
-            shown.contains(&"gateways in istio-system".to_owned()),
-            "{shown:?}"
-        );
+        let gateways = feeds.iter().filter(|feed| feed.what == GATEWAYS);
+        let shown: Vec<_> = gateways.map(Feed::shows).collect();
+        assert_eq!(shown, ["gateways in istio-system", "gateways in shop"]);
         let lease = feeds.iter().find(|feed| feed.what == "leases");
         assert_eq!(
             lease.expect("leases are watched").path,

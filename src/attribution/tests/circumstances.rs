@@ -1,8 +1,10 @@
 //! Modifiers, and causes outside the target: budgets, autoscalers, load balancers, gateways.
 
 use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, address, stamp, transport};
-use super::{Cause, Modifier};
-use crate::evidence::{Change, ErrorClass, Origin, Outcome, RequestPhase, Resource};
+use super::{Cause, Confidence, Modifier};
+use crate::evidence::{
+    Blindness, Change, ErrorClass, EventKind, Origin, Outcome, RequestPhase, Resource,
+};
 use serde_json::{Value, json};
 
 fn modifiers(stage: Stage) -> Vec<Modifier> {
@@ -123,21 +125,29 @@ fn an_attempt_that_hung_and_was_tried_elsewhere_was_masked() {
     assert_eq!(hung.pod, None, "the pod that it ended on is innocent");
 }
 
-/// A run that asks through a URL.
-fn outer() -> Stage {
-    let text = "
+/// A run whose scenario says more.
+fn with_plan(target: &str, more: &str) -> Stage {
+    let text = format!(
+        "
 apiVersion: lastwatch.dev/v1alpha1
 kind: Scenario
-metadata: {name: outer}
+metadata: {{name: outer}}
 spec:
-  target: {workload: deployment/demo, service: demo, url: \"http://shop.example/\"}
-  load: {rate: 10/s, requests: [{path: /}]}
-  steps: [{rollingRestart: {}}]
-";
+  target: {{workload: deployment/demo, service: demo{target}}}
+  load: {{rate: 10/s, requests: [{{path: /}}]}}
+  steps: [{{rollingRestart: {{}}}}]
+{more}"
+    );
     let folder = std::path::Path::new(".");
-    let plan = crate::scenario::read_str("outer", text, folder, &|_| None).expect("a plan");
+    let plan = crate::scenario::read_str("outer", &text, folder, &|_| None).expect("a plan");
     let mut stage = Stage::new().with_old_pods();
     stage.plan = serde_json::to_value(plan).expect("a plan is data");
+    stage
+}
+
+/// A run that asks through a URL.
+fn outer() -> Stage {
+    let mut stage = with_plan(", url: \"http://shop.example/\"", "");
     stage.end("old-1", AT, Ending::at_once(), STAYS);
     stage
 }
@@ -208,4 +218,54 @@ fn a_gateway_that_ends_while_the_target_stays_was_restarted() {
             "{labels}"
         );
     }
+}
+
+/// A run whose scenario says that gateways elsewhere are on the way, with a request that met a late route.
+fn behind_gateways() -> Stage {
+    let mut stage = with_plan("", "  observe: {gateways: [istio-system]}");
+    stage.end("old-1", AT, Ending::at_once(), STAYS);
+    stage.refused(AT + 300 * MILLI);
+    stage
+}
+
+#[test]
+fn what_gateways_did_must_have_been_seen_where_they_are_said_to_be_on_the_way() {
+    let found = behind_gateways().explain();
+    let (cause, confidence) = (found.failures[0].cause, found.failures[0].confidence);
+    assert_eq!(
+        (cause, confidence),
+        (Cause::EndpointPropagation, Confidence::Proved)
+    );
+
+    let mut stage = behind_gateways();
+    let gap = Blindness {
+        what: "gateways in istio-system".to_owned(),
+        from: None,
+        to: None,
+        reason: "forbidden".to_owned(),
+        uids: None,
+        resumed: false,
+    };
+    stage.at(0, EventKind::Blind(gap));
+    let found = stage.explain();
+    let (cause, confidence) = (found.failures[0].cause, found.failures[0].confidence);
+    assert_eq!(
+        (cause, confidence),
+        (Cause::EndpointPropagation, Confidence::Consistent)
+    );
+}
+
+#[test]
+fn a_workload_of_the_same_name_elsewhere_is_not_the_target() {
+    let mut stage = Stage::new().with_old_pods();
+    let killed = json!({"metadata": {"name": "demo-77-x", "namespace": "istio-system", "uid": "x",
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "demo-77", "controller": true}]},
+        "spec": {"nodeName": "node1", "containers": [{"name": "istio-proxy"}]},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "istio-proxy",
+            "state": {"terminated": {"exitCode": 137, "reason": "Error",
+                "startedAt": stamp(-60 * SECOND), "finishedAt": stamp(AT)}}}]}});
+    stage.object(AT, Resource::Pods, Change::Modified, killed);
+    let found = stage.explain();
+    let pods: Vec<&str> = found.pods.iter().map(|pod| pod.pod.as_str()).collect();
+    assert_eq!(pods, [""; 0]);
 }

@@ -8,7 +8,7 @@ use crate::scenario::plan::{Delay, LabPlan, ObservePlan, Repeat};
 use crate::scenario::read::{At, List};
 use crate::scenario::schema::{self, Checked, Count, DelaySpec, Pattern, Switch, Text};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Repeats with `untilUpperBound` where no `max` is written.
@@ -33,7 +33,8 @@ pub(super) fn observe(written: Option<schema::Observe>, ledger: &mut Ledger) -> 
     plan.access_log_format = written.access_log_format.map(|at| at.value.0);
     if let Some(list) = written.gateways {
         let names = list.value.0.into_iter();
-        plan.gateways = names.filter_map(|at| object_name(at, ledger)).collect();
+        let names: BTreeSet<String> = names.filter_map(|at| object_name(at, ledger)).collect();
+        plan.gateways = names.into_iter().collect();
     }
     plan
 }
