@@ -173,7 +173,8 @@ async fn calibrate(config: &LoadConfig) -> Option<i64> {
         slips.push((begin + offset).elapsed());
     }
     slips.sort_unstable();
-    let p99 = slips.get(slips.len() * 99 / 100)?;
+    // Of few arrivals the last hundredth is none: one late wake is no slow machine.
+    let p99 = slips.get(slips.len().checked_sub(1)? * 99 / 100)?;
     i64::try_from(p99.as_nanos()).ok()
 }
 
