@@ -116,9 +116,11 @@ pub(super) fn run(args: &RunArgs, printer: Printer) -> Exit {
     exit
 }
 
-/// What was typed cannot be run; a Job that says it comes to its end all the same.
+/// What was typed cannot be run; a Job that says it comes to its end all the same. Only where this is
+/// all that its container does: a script or a shell that typed it goes on, and needs its sidecar.
 async fn refused(args: &RunArgs, printer: Printer) -> Exit {
-    if let Some(pod) = own_pod().filter(|_| !args.lab) {
+    let alone = std::process::id() == 1 && !args.lab && !args.dry_run;
+    if let Some(pod) = own_pod().filter(|_| alone) {
         sidecar::release(&reach(args, None), &pod, false, printer).await;
     }
     Exit::Usage

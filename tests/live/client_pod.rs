@@ -1,11 +1,12 @@
 //! The log of the sidecar that the harness sends through.
 
+use crate::namespaces::permitted;
 use crate::practice::{NAMESPACE, Practice, wait_for};
 use crate::signals::tell;
 use crate::{NO_EXPOSURE, QUIET, ended, phase, shown};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -147,12 +148,45 @@ fn a_classic_sidecar_is_asked_to_end_however_the_run_ends() {
     }
     let practice = Practice::start();
     add_pod_that(&practice, "Never", &["client", "istio-proxy"]);
-    let mut command = inside(&practice, "  gaets: {}");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let run = command.spawn().unwrap();
-    asked_to_end(&listener);
-    let text = ended(&run.wait_with_output().unwrap(), 64);
+    let refused = inside(&practice, "  gaets: {}");
+    let text = ended(&in_a_shell(&refused).output().unwrap(), 64);
     assert!(text.contains("did you mean `gates`?"), "{text}");
+    let asked = listener.accept().map_err(|error| error.kind());
+    assert_eq!(
+        asked.err(),
+        Some(ErrorKind::WouldBlock),
+        "a script needs its sidecar"
+    );
+    if !permitted(&["--pid"]) {
+        return;
+    }
+    let mut run = alone(&refused);
+    run.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = run.spawn().unwrap();
+    asked_to_end(&listener);
+    ended(&run.wait_with_output().unwrap(), 64);
+}
+
+/// The same command as the first process of its container.
+fn alone(command: &Command) -> Command {
+    let mut first = Command::new("unshare");
+    first.args(["--user", "--map-root-user", "--pid", "--fork"]);
+    like(first, command)
+}
+
+fn in_a_shell(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$@\"; exit $?", "sh"]);
+    like(shell, command)
+}
+
+/// Runs `command` by another, with its environment.
+fn like(mut by: Command, command: &Command) -> Command {
+    by.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        by.env(name, value.expect("none is taken away"));
+    }
+    by
 }
 
 /// Plays the agent: waits for the request to end and answers it.
