@@ -17,6 +17,7 @@ mod names;
 mod never_ended;
 mod new_pods;
 mod order;
+mod own_node;
 mod probed;
 mod proxy_timeouts;
 mod quotes;

@@ -37,12 +37,13 @@ pub(super) fn explain(scene: &Scene<'_>, case: &Case<'_>, found: &mut Vec<Hypoth
         Shape::Link(link) if link.hop != Hop::Pod || case.meshed => return,
         Shape::Link(link) if link.kind == LinkKind::Refused => {
             // A connect that nobody answers, sent after this one, shows that the routes still led to
-            // a pod; where one node alone is asked, it may have been dropped for want of one.
-            let still = near <= 0.0 && scene.routes.dead_after(case.sent());
-            let still = if still { 0.1 } else { 1.0 };
-            let beside = 3.0 * REFUSED_BESIDE_OTHERS * near;
+            // a pod. It is dropped for want of one only where others are ready on other nodes.
+            let dead = scene.routes.dead_after(case.sent());
+            let still = if dead { 0.1 } else { 1.0 };
+            let alone = if near > anywhere { near } else { 0.0 };
+            let beside = 3.0 * REFUSED_BESIDE_OTHERS * alone;
             let weight = (3.0 * anywhere * still).max(beside);
-            (weight, anywhere >= 1.0 && still >= 1.0)
+            (weight, anywhere >= 1.0 && !dead)
         }
         Shape::Link(link) if link.kind == LinkKind::Vanished && anywhere < 1.0 => {
             let connecting = case.request.phase == RequestPhase::Connect;

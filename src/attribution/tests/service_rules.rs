@@ -5,7 +5,7 @@ use super::{Cause, Confidence};
 use crate::evidence::{Change, ErrorClass, RequestPhase, Resource};
 use serde_json::{Value, json};
 
-const fn ready(name: &str) -> (&str, bool, bool, bool) {
+pub(super) const fn ready(name: &str) -> (&str, bool, bool, bool) {
     (name, true, true, false)
 }
 
@@ -21,13 +21,13 @@ fn new(stage: &mut Stage, name: &str, at: i64, listens: i64) {
 }
 
 /// A connect that nobody answered.
-fn unanswered(stage: &mut Stage, at: i64) {
+pub(super) fn unanswered(stage: &mut Stage, at: i64) {
     let timeout = transport(ErrorClass::Timeout);
     stage.fail(at, 5 * SECOND, timeout, RequestPhase::Connect);
 }
 
 /// What was said of each failure.
-fn said(stage: Stage) -> Vec<(Cause, Confidence)> {
+pub(super) fn said(stage: Stage) -> Vec<(Cause, Confidence)> {
     let found = stage.explain();
     let failures = found.failures.iter();
     failures.map(|one| (one.cause, one.confidence)).collect()

@@ -1,0 +1,43 @@
+//! A traffic policy of `Local`: on which node is the client, and what does that leave open?
+
+use super::service_rules::{ready, said, unanswered};
+use super::stage::{AT, Ending, MILLI, SECOND, Stage, stamp};
+use super::{Cause, Confidence};
+use crate::evidence::{Change, Resource};
+use serde_json::{Value, json};
+
+fn local() -> Value {
+    json!({"internalTrafficPolicy": "Local"})
+}
+
+#[test]
+fn routes_that_still_lead_to_a_pod_speak_against_nobody_where_nobody_is_ready_anywhere() {
+    // The only pod does not listen any more and lives on for 18 s.
+    for spec in [json!({}), local()] {
+        let mut stage = Stage::new();
+        let running = json!({"running": {"startedAt": stamp(-60 * SECOND)}});
+        let pod = stage.pod("old-1", running, None, true);
+        stage.object(0, Resource::Pods, Change::Added, pod);
+        stage.log("old-1", "app", -60 * SECOND, "listening on :8080");
+        stage.slice(0, &[ready("old-1")]);
+        stage.serve(spec.clone());
+        let ending = Ending {
+            reacts: Some(30 * MILLI),
+            app: (18_100 * MILLI, 0),
+            ..Ending::at_once()
+        };
+        stage.slice(AT + 50 * MILLI, &[("old-1", false, false, true)]);
+        let last = stage.die("old-1", AT, ending);
+        stage.slice(AT + last + 350 * MILLI, &[]);
+        stage.place(&[("old-1", "node1", None)]);
+        for after in [17_000, 17_200, 17_400] {
+            stage.refused(AT + after * MILLI);
+        }
+        unanswered(&mut stage, AT + 18_800 * MILLI);
+        stage.send_from("node1");
+        let sure = |(cause, confidence)| {
+            cause == Cause::NoReadyEndpoint && confidence == Confidence::Proved
+        };
+        assert!(!said(stage).into_iter().any(sure), "{spec}");
+    }
+}
