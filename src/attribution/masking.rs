@@ -1,7 +1,7 @@
 //! How many requests did only a proxy's retry save, as far as that can be seen?
 
-use super::scene::{Counted, Scene, Sighting};
-use crate::evidence::{EventKind, Timeline};
+use super::scene::{Counted, Pod, Scene, Sighting};
+use crate::evidence::{EventKind, Interval, Timeline};
 
 /// The setting that makes a stock mesh show it.
 const HINT: &str = "add `%UPSTREAM_REQUEST_ATTEMPT_COUNT%` to `meshConfig.accessLogFormat`";
@@ -53,6 +53,17 @@ impl Echoed {
     }
 }
 
+/// The pod was in the routes at some time, as far as the slices tell: one that never was had no
+/// request to log.
+fn maybe_asked(scene: &Scene<'_>, pod: &Pod) -> bool {
+    let lived = Interval {
+        lo: pod.life.first_seen,
+        hi: pod.life.last_seen,
+    };
+    let seen = scene.endpoints.seen && !scene.blind("endpointslices", lived);
+    pod.routed.is_some() || !seen
+}
+
 /// The counts, and the setting that would show what is not seen.
 ///
 /// An app that echoes the attempts of the client's sidecar in every answer shows every saved request.
@@ -70,7 +81,8 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
         pods.iter().all(counted)
     };
     let unread = if pods.is_empty() {
-        scene.pods.iter().any(|pod| pod.proxy.hides_requests)
+        let mut pods = scene.pods.iter();
+        pods.any(|pod| pod.proxy.hides_requests && maybe_asked(scene, pod))
     } else {
         let lives = pods.iter().flatten();
         let mut lives = lives.filter_map(|pod| scene.proxies.lives.get(*pod));

@@ -1,6 +1,6 @@
 //! Requests that only a proxy's retry saved, and requests that two apps got.
 
-use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, fine_stamp};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage, both, fine_stamp, stamp};
 use super::{Findings, SidecarKind};
 use crate::evidence::{Change, Outcome, RequestPhase, Resource};
 use serde_json::json;
@@ -173,5 +173,32 @@ fn a_log_that_was_mostly_not_understood_does_not_measure_what_was_saved() {
             let hint = found.masked_hint.unwrap_or_default();
             assert_eq!(hint.contains("accessLogFormat`"), !measured, "{hint}");
         }
+    }
+}
+
+#[test]
+fn the_log_of_a_pod_that_nobody_was_sent_to_hides_nothing() {
+    let never = ("new-1", false, false, false);
+    let [one, other] = both((true, true, false));
+    for (listed, slices, measured) in [
+        (never, true, true),
+        (("new-1", true, true, false), true, false),
+        // Whether it was in the routes is not known.
+        (never, false, false),
+    ] {
+        let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
+        let running = json!({"running": {"startedAt": stamp(AT)}});
+        let pod = stage.pod("new-1", running, None, false);
+        stage.object(AT, Resource::Pods, Change::Added, pod);
+        stage.slice(AT, &[one, other, listed]);
+        if !slices {
+            stage.without_slices();
+        }
+        counting(&mut stage, "old-2", "id-1", "inbound|8080||", 2, 200);
+        for _ in 0..4 {
+            stage.log("new-1", "istio-proxy", AT, "GET / 200 2");
+        }
+        let found = stage.explain();
+        assert_eq!(found.masked.is_some(), measured, "{listed:?}, {slices}");
     }
 }
