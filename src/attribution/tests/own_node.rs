@@ -1,7 +1,7 @@
 //! A traffic policy of `Local`: on which node is the client, and what does that leave open?
 
 use super::service_rules::{ready, said, unanswered};
-use super::stage::{AT, Ending, MILLI, SECOND, Stage, stamp};
+use super::stage::{AT, Ending, MILLI, SECOND, STAYS, Stage, stamp};
 use super::{Cause, Confidence};
 use crate::evidence::{Change, Resource};
 use serde_json::{Value, json};
@@ -39,5 +39,39 @@ fn routes_that_still_lead_to_a_pod_speak_against_nobody_where_nobody_is_ready_an
             cause == Cause::NoReadyEndpoint && confidence == Confidence::Proved
         };
         assert!(!said(stage).into_iter().any(sure), "{spec}");
+    }
+}
+
+/// `old-1` of node1 ends, `old-2` of node2 stays, and a connect is refused long after, from this node
+/// where it is known; the client runs in `pod`, where it has one, and `answers` answer it.
+fn refused_late(answers: &[&str], pod: Option<&str>, node: Option<&str>) -> (Cause, Confidence) {
+    let mut stage = Stage::new().with_old_pods();
+    stage.serve(local());
+    if let Some(pod) = pod {
+        stage.run_in(pod);
+    }
+    stage.end("old-1", AT, Ending::at_once(), STAYS);
+    stage.place(&[("old-1", "node1", None), ("old-2", "node2", None)]);
+    stage.answers("local", 0, AT + 10 * SECOND, 40, answers);
+    (0..22).for_each(|second| stage.counts(second, 1, 0));
+    stage.refused(AT + 3 * SECOND);
+    if let Some(node) = node {
+        stage.send_from(node);
+    }
+    said(stage)[0]
+}
+
+const UNEXPLAINED: (Cause, Confidence) = (Cause::Unexplained, Confidence::None);
+const NOBODY: (Cause, Confidence) = (Cause::NoReadyEndpoint, Confidence::Consistent);
+
+#[test]
+fn a_client_whose_pod_was_not_seen_is_where_its_address_is() {
+    for (pod, node, expected) in [
+        (None, "node2", UNEXPLAINED),
+        (Some("gone"), "node2", UNEXPLAINED),
+        (Some("gone"), "node1", NOBODY),
+    ] {
+        let found = refused_late(&[], pod, Some(node));
+        assert_eq!(found, expected, "{pod:?} from {node}");
     }
 }

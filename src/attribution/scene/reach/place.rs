@@ -13,9 +13,16 @@ pub(super) fn node<'h>(
     client: &ClientInfo,
     hosts: &'h HashMap<String, String>,
 ) -> Option<&'h str> {
-    if let Some(pod) = &client.pod {
-        return hosts.get(pod).map(String::as_str);
-    }
+    let pod = client.pod.as_ref().and_then(|pod| hosts.get(pod));
+    let node = pod.or_else(|| by_address(timeline, client, hosts));
+    node.map(String::as_str)
+}
+
+fn by_address<'h>(
+    timeline: &Timeline,
+    client: &ClientInfo,
+    hosts: &'h HashMap<String, String>,
+) -> Option<&'h String> {
     let own = timeline.failed_requests();
     let own = own.filter(|(_, request)| request.client == client.name);
     let addresses: BTreeSet<&str> = own
@@ -26,7 +33,7 @@ pub(super) fn node<'h>(
     let nodes = addresses.iter().map(|address| hosts.get(*address));
     let nodes: Option<BTreeSet<&String>> = nodes.collect();
     let nodes = nodes.filter(|nodes| nodes.len() == 1)?;
-    nodes.first().map(|node| node.as_str())
+    nodes.first().copied()
 }
 
 pub(super) fn on(endpoints: &EndpointHistory, pod: &Pod, node: &str) -> bool {

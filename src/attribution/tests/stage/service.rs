@@ -45,6 +45,15 @@ impl Stage {
         }
     }
 
+    /// All clients run in the pod of this name.
+    pub(in crate::attribution::tests) fn run_in(&mut self, pod: &str) {
+        for (_, kind) in &mut self.events {
+            if let EventKind::Client(client) = kind {
+                client.pod = Some(pod.to_owned());
+            }
+        }
+    }
+
     /// Every failed request so far was sent from a pod that is on this node, in the zone of its name.
     pub(in crate::attribution::tests) fn send_from(&mut self, node: &str) {
         for (_, kind) in &mut self.events {
