@@ -66,19 +66,23 @@ impl Reach {
             if rules.policy == TrafficPolicy::Cluster && !hinted {
                 return Near::Anybody;
             }
+            if rules.policy == TrafficPolicy::Local {
+                // Its own node's service proxy chooses, or its sidecar, which follows the policy too.
+                return match place::node(timeline, client, hosts) {
+                    Some(node) => {
+                        let there = pods.iter().map(|pod| place::on(endpoints, pod, node));
+                        Near::Own(there.collect(), endpoints.totals_on(node))
+                    }
+                    None => Near::OneOf(place::nodes(timeline, client, endpoints)),
+                };
+            }
+            if !hinted {
+                return Near::OneOf(place::nodes(timeline, client, endpoints));
+            }
             // Another than its node's service proxy may choose otherwise: a sidecar, or a gateway.
             let own = rules.own_proxy && !meshed;
             let node = place::node(timeline, client, hosts).filter(|_| own);
-            match node {
-                _ if hinted => {
-                    Near::Hinted(node.map(|node| place::hinted(timeline, endpoints, node, pods)))
-                }
-                Some(node) if rules.policy == TrafficPolicy::Local => {
-                    let there = pods.iter().map(|pod| place::on(endpoints, pod, node));
-                    Near::Own(there.collect(), endpoints.totals_on(node))
-                }
-                _ => Near::OneOf(place::nodes(timeline, client, endpoints)),
-            }
+            Near::Hinted(node.map(|node| place::hinted(timeline, endpoints, node, pods)))
         };
         let whom = |client: &ClientInfo| {
             let rules = ServiceRules::of(timeline, service, client);

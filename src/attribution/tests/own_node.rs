@@ -75,3 +75,35 @@ fn a_client_whose_pod_was_not_seen_is_where_its_address_is() {
         assert_eq!(found, expected, "{pod:?} from {node}");
     }
 }
+
+#[test]
+fn a_sidecar_that_has_hosts_on_its_own_node_ejected_them() {
+    // `old-1` of node1 is not ready for long.
+    for (node, answers, expected) in [
+        ("node2", "old-2", Cause::ProxyOverload),
+        ("node1", "old-1", Cause::NoReadyEndpoint),
+    ] {
+        let mut stage = Stage::new().with_old_pods();
+        stage.client("mesh", true);
+        stage.serve(local());
+        let client = json!({
+            "metadata": {"name": "loadgen", "namespace": "n", "uid": "loadgen"},
+            "spec": {"nodeName": node, "containers": [{"name": "client"}]},
+            "status": {"phase": "Running"},
+        });
+        stage.object(0, Resource::Pods, Change::Added, client);
+        stage.slice(
+            5 * SECOND,
+            &[("old-1", false, false, false), ready("old-2")],
+        );
+        stage.place(&[("old-1", "node1", None), ("old-2", "node2", None)]);
+        stage.answers("mesh", 0, 4 * SECOND, 40, &[answers]);
+        let request = stage.status(AT, 503, "no healthy upstream", "envoy");
+        request.client = "mesh".to_owned();
+        assert_eq!(
+            said(stage),
+            [(expected, Confidence::Consistent)],
+            "from {node}"
+        );
+    }
+}
