@@ -51,6 +51,12 @@ enum Near {
     Hinted(Option<Vec<Option<RunOffset>>>),
 }
 
+/// The pod that had this name at `at`.
+fn named(pods: &[Pod], name: &str, at: RunOffset) -> Option<usize> {
+    let own = |pod: &Pod| pod.life.name == name && (pod.life.initial || pod.life.first_seen <= at);
+    pods.iter().rposition(own)
+}
+
 impl Reach {
     /// `hosts`: the nodes of pods by their names and by their addresses.
     pub(super) fn of(
@@ -68,7 +74,7 @@ impl Reach {
             }
             if rules.policy == TrafficPolicy::Local {
                 // Its own node's service proxy chooses, or its sidecar, which follows the policy too.
-                return match place::node(timeline, client, hosts) {
+                return match place::sole(timeline, client, hosts, endpoints, pods) {
                     Some(node) => {
                         let there = pods.iter().map(|pod| place::on(endpoints, pod, node));
                         Near::Own(there.collect(), endpoints.totals_on(node))

@@ -65,6 +65,21 @@ const UNEXPLAINED: (Cause, Confidence) = (Cause::Unexplained, Confidence::None);
 const NOBODY: (Cause, Confidence) = (Cause::NoReadyEndpoint, Confidence::Consistent);
 
 #[test]
+fn who_answers_a_client_names_its_node() {
+    for (answers, node, expected) in [
+        (&["old-2"][..], Some("node2"), UNEXPLAINED),
+        (&["old-2"], None, UNEXPLAINED),
+        (&["old-1", "old-2"], None, NOBODY),
+        (&[], None, NOBODY),
+        // They contradict each other: it is not known.
+        (&["old-2"], Some("node1"), NOBODY),
+    ] {
+        let found = refused_late(answers, None, node);
+        assert_eq!(found, expected, "{answers:?} from {node:?}");
+    }
+}
+
+#[test]
 fn a_client_whose_pod_was_not_seen_is_where_its_address_is() {
     for (pod, node, expected) in [
         (None, "node2", UNEXPLAINED),

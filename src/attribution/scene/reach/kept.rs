@@ -4,7 +4,7 @@
 //! there again as long as the pod is in the routes. So the pods that answered an address before and
 //! after a failure leave few that it can have been sent to between them.
 
-use super::Pod;
+use super::{Pod, named};
 use crate::evidence::{ClientInfo, ConnectionKind, EventKind, RunOffset, Timeline, WATCH_LATENCY};
 
 /// An affinity.
@@ -52,11 +52,6 @@ fn moved(pods: &[Pod], from: usize, to: usize, by: RunOffset) -> bool {
 }
 
 fn met(timeline: &Timeline, client: &ClientInfo, pods: &[Pod]) -> Vec<(RunOffset, usize)> {
-    let named = |name: &str, at: RunOffset| {
-        let own =
-            |pod: &Pod| pod.life.name == name && (pod.life.initial || pod.life.first_seen <= at);
-        pods.iter().rposition(own)
-    };
     let mut met: Vec<(RunOffset, usize)> = timeline
         .events
         .iter()
@@ -66,7 +61,7 @@ fn met(timeline: &Timeline, client: &ClientInfo, pods: &[Pod]) -> Vec<(RunOffset
             };
             let new = counts.connection == ConnectionKind::New && counts.ok > 0;
             let (name, sent) = (counts.pod.as_ref()?, counts.latest_sent?);
-            let pod = named(name, sent).filter(|_| new && counts.client == client.name)?;
+            let pod = named(pods, name, sent).filter(|_| new && counts.client == client.name)?;
             Some((sent, pod))
         })
         .collect();

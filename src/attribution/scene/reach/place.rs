@@ -1,6 +1,6 @@
 //! On which node is a client, and which endpoints are there or meant for it?
 
-use super::Pod;
+use super::{Pod, named};
 use crate::evidence::{
     ClientInfo, EndpointHistory, EventKind, Resource, RunOffset, Timeline, text,
 };
@@ -36,10 +36,37 @@ fn by_address<'h>(
     nodes.first().copied()
 }
 
+/// The node of a client that the pods of its own node alone can answer, as it and they tell; none where
+/// they contradict each other, for then something else than the policy sent it on.
+pub(super) fn sole<'h>(
+    timeline: &Timeline,
+    client: &ClientInfo,
+    hosts: &'h HashMap<String, String>,
+    endpoints: &'h EndpointHistory,
+    pods: &'h [Pod],
+) -> Option<&'h str> {
+    let answered = timeline.events.iter().filter_map(|event| {
+        let EventKind::Requests(counts) = &event.kind else {
+            return None;
+        };
+        let own = counts.client == client.name && counts.ok > 0;
+        let sent = counts.latest_sent.unwrap_or(counts.bucket);
+        let pod = counts.pod.as_ref().filter(|_| own)?;
+        host(endpoints, &pods[named(pods, pod, sent)?])
+    });
+    let nodes = node(timeline, client, hosts);
+    let nodes: BTreeSet<&str> = nodes.into_iter().chain(answered).collect();
+    let nodes = (nodes.len() == 1).then_some(nodes)?;
+    nodes.first().copied()
+}
+
 pub(super) fn on(endpoints: &EndpointHistory, pod: &Pod, node: &str) -> bool {
+    host(endpoints, pod).is_none_or(|own| own == node)
+}
+
+fn host<'h>(endpoints: &'h EndpointHistory, pod: &'h Pod) -> Option<&'h str> {
     let own = endpoints.nodes.get(&pod.life.uid);
-    let own = own.or(pod.life.node.as_ref());
-    own.is_none_or(|own| own == node)
+    own.or(pod.life.node.as_ref()).map(String::as_str)
 }
 
 /// The totals of every node that had an endpoint; one without any where the client met nobody at all.
