@@ -18,6 +18,7 @@ mod places;
 mod pod_events;
 mod pods;
 mod request;
+mod retries;
 mod rules;
 mod sink;
 mod stamp;
@@ -49,6 +50,8 @@ pub use pods::{
 pub use request::{
     Connection, ConnectionKind, ErrorClass, FailedRequest, Outcome, RequestPhase, ResponseFacts,
 };
+pub use retries::RetryCounts;
+pub(crate) use retries::host_prefix;
 pub use rules::{ServiceRules, TrafficPolicy};
 pub use sink::{EventSink, Fact, RunClock};
 pub use stamp::{Clock, Interval, RunOffset};

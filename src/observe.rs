@@ -5,21 +5,25 @@
 //! Everything that it sees goes to the recorder as facts; where it could not see, that is a fact
 //! too (`Blind`). [`PodBook`] is the live view that progress lines and steps read meanwhile.
 
+mod agent;
 mod backoff;
 mod clock;
 mod feed;
 pub mod logs;
 mod pods;
 mod probe;
+mod prometheus;
+mod retries;
 #[cfg(test)]
 mod testing;
 mod watch;
 
+pub(crate) use agent::ask_agent;
 pub(crate) use pods::SIDECAR;
 pub use pods::{ContainerState, PodBook, PodState, PodSummary};
 
 use crate::cluster::Cluster;
-use crate::evidence::EventSink;
+use crate::evidence::{EventKind, EventSink, Interval, Source};
 use crate::scenario::Workload;
 use crate::task::{Scope, TaskError};
 use feed::FeedState;
@@ -75,6 +79,8 @@ pub struct Observers {
     scope: Scope,
     books: feed::Books,
     client_pod: Option<String>,
+    /// How the target's host is called by that pod's sidecar.
+    host: Option<String>,
     feeds: Vec<feed::FeedHandle>,
     followers: logs::Followers,
     timed: clock::Timed,
@@ -117,6 +123,7 @@ impl Observers {
             scope,
             books,
             client_pod: subject.client_pod.clone(),
+            host: retries::host(subject.service.as_deref(), &subject.namespace),
             feeds,
             followers,
             timed,
@@ -177,6 +184,23 @@ impl Observers {
     /// The pod behind whose sidecar the harness sends.
     pub fn client_pod(&self) -> Option<&str> {
         self.client_pod.as_deref()
+    }
+
+    /// Records what the sidecar that this client sends through has counted of its retries so far. That
+    /// it cannot be asked is no fault: then they are not measured.
+    pub async fn count_retries(&self, client: &str) {
+        if self.client_pod.is_none() {
+            return;
+        }
+        let begin = self.sink.clock().now();
+        match retries::read(client, self.host.as_deref()).await {
+            Ok(counts) => {
+                let at = Interval::between(begin, self.sink.clock().now());
+                self.sink
+                    .event(Source::Run, at, EventKind::RetriesCounted(counts));
+            }
+            Err(error) => tracing::warn!("the sidecar's retries could not be read: {error}"),
+        }
     }
 
     /// The pods in numbers, for progress.

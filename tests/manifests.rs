@@ -373,6 +373,8 @@ fn the_scenarios_of_the_cluster_jobs_become_plans_that_send_from_where_their_pod
     let config = annotations["proxy.istio.io/config"].as_str().unwrap();
     let config: Value = serde_yaml::from_str(config).unwrap();
     assert_eq!(config["holdApplicationUntilProxyStarts"], true);
+    let kept = annotations["sidecar.istio.io/statsInclusionRegexps"].as_str();
+    assert_eq!(kept, Some(".*upstream_rq_retry.*"), "retries are counted");
 }
 
 #[test]

@@ -1,10 +1,17 @@
 //! How many requests did only a proxy's retry save, as far as that can be seen?
 
+mod statistics;
+
 use super::scene::{Counted, Pod, Scene, Sighting};
 use crate::evidence::{EventKind, Interval, Timeline};
 
 /// The setting that makes a stock mesh show it.
-const HINT: &str = "add `%UPSTREAM_REQUEST_ATTEMPT_COUNT%` to `meshConfig.accessLogFormat`";
+const ATTEMPTS: &str = "add `%UPSTREAM_REQUEST_ATTEMPT_COUNT%` to `meshConfig.accessLogFormat`";
+
+/// The same, or another one.
+const HINT: &str = "add `%UPSTREAM_REQUEST_ATTEMPT_COUNT%` to `meshConfig.accessLogFormat`, or send \
+                    from a pod with a sidecar (`load.from: meshed-pod`) and the annotation \
+                    `sidecar.istio.io/statsInclusionRegexps: .*upstream_rq_retry.*`";
 
 /// The setting that lets us read it.
 const UNREAD: &str = "many lines of a proxy's log were in no known format, which may be its access \
@@ -69,7 +76,8 @@ fn maybe_asked(scene: &Scene<'_>, pod: &Pod) -> bool {
 /// An app that echoes the attempts of the client's sidecar in every answer shows every saved request.
 /// Lines that count attempts show every saved request: those of each client's own sidecar, or, where
 /// no client has one, those of the servers'. Without them only a request whose id reached the apps of
-/// two pods is seen, and that is no measurement: where none did, some may have been saved.
+/// two pods is seen, and that is no measurement: where none did, some may have been saved. The
+/// statistics of the clients' own sidecars, where the mesh keeps them, count what is left.
 pub(super) fn of(scene: &Scene<'_>) -> Masking {
     let attempts = &scene.proxies.attempts;
     let meshed = scene.clients.values().filter(|client| client.meshed);
@@ -95,29 +103,42 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
         scene.count_since_disrupted(seen.into_iter().map(|(log, at)| (pod(log), at)))
     };
     let echoed = Echoed::of(scene.timeline);
+    let statistics = statistics::of(scene);
     let masked = if scene.outer {
         None
     } else if counts {
         Some(count(attempts.saved(&pods)))
+    } else if echoed.all {
+        Some(sure(echoed.saved))
     } else {
-        echoed.all.then_some(Counted {
-            after: echoed.saved,
-            unsure: 0,
-        })
+        statistics
+            .filter(|statistics| statistics.exact)
+            .map(|statistics| sure(statistics.at_least))
     };
     let proxied = !scene.proxies.lives.is_empty();
-    let hint = match (unread, counts) {
-        (true, _) => UNREAD,
-        (false, true) => OUTER,
-        (false, false) => HINT,
+    let hint = match (unread, counts, statistics::are_kept(scene.timeline)) {
+        (true, ..) => UNREAD,
+        (false, true, _) => OUTER,
+        // They are kept, and leave something open.
+        (false, false, true) => ATTEMPTS,
+        (false, false, false) => HINT,
     };
     Masking {
         masked,
         at_least: masked.map_or_else(
-            || count(attempts.seen_saved(&pods)).after.max(echoed.saved),
+            || {
+                let seen = count(attempts.seen_saved(&pods)).after;
+                let counted = statistics.map_or(0, |statistics| statistics.at_least);
+                seen.max(echoed.saved).max(counted)
+            },
             |masked| masked.after,
         ),
         doubled: count(attempts.doubled()).after,
         hint: (masked.is_none() && proxied).then(|| hint.to_owned()),
     }
+}
+
+/// All of them came after the disruption had begun.
+const fn sure(after: u64) -> Counted {
+    Counted { after, unsure: 0 }
 }

@@ -27,6 +27,7 @@ mod service_rules;
 mod signals;
 mod silence;
 mod stage;
+mod statistics;
 mod without_mesh;
 
 use super::*;

@@ -2,6 +2,7 @@
 
 use super::marked::MarkedRequest;
 use super::request::{ConnectionKind, FailedRequest};
+use super::retries::RetryCounts;
 use super::stamp::{Clock, Interval, RunOffset};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -75,6 +76,8 @@ pub enum EventKind {
     Log(LogNotice),
     /// A TCP probe of a pod's own address.
     Probe(PodProbe),
+    /// The sidecar that a client sends through told its retries.
+    RetriesCounted(RetryCounts),
     /// How the harness itself fared in the last second or over the run.
     Harness(Harness),
 }

@@ -14,8 +14,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The version of the run directory's formats. A reader of version 1 takes a line of the kind
-/// `request-marked` for damage, so the first version with such lines is 2.
+/// The version of the run directory's formats. A reader of version 1 takes lines of the kinds
+/// `request-marked` and `retries-counted` for damage, so the first version with such lines is 2.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// What ran, when and against what: `run.json`.

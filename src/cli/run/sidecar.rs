@@ -5,19 +5,12 @@
 
 use crate::cli::Printer;
 use crate::cluster::{Cluster, Reach};
-use crate::observe::SIDECAR;
-use http::{Request, StatusCode};
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use crate::observe::{SIDECAR, ask_agent};
+use http::{Method, StatusCode};
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-/// Where pilot-agent listens, in the network of its pod.
-const AGENT: (&str, u16) = ("127.0.0.1", 15_020);
 
 /// Patience with the API server, for the look at our own pod.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,13 +34,13 @@ pub(super) async fn release(reach: &Reach, pod: &str, meshed: bool, printer: Pri
     if !is_to_ask(seen.as_ref(), meshed) {
         return;
     }
-    let asked = timeout(ASK_PATIENCE, ask());
+    let asked = timeout(ASK_PATIENCE, ask_agent(Method::POST, "/quitquitquit"));
     let asked = asked
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     match asked {
-        Ok(StatusCode::OK) => printer.say("the sidecar of this pod was asked to end"),
-        Ok(status) => printer.say(&format!(
+        Ok((StatusCode::OK, _)) => printer.say("the sidecar of this pod was asked to end"),
+        Ok((status, _)) => printer.say(&format!(
             "the sidecar of this pod was asked to end, and answered {status}"
         )),
         Err(error) if seen.is_some() => printer.say(&format!(
@@ -81,23 +74,6 @@ fn is_kept_up(pod: &Value) -> bool {
     let ends = matches!(spec["restartPolicy"].as_str(), Some("Never" | "OnFailure"));
     let mut containers = spec["containers"].as_array().into_iter().flatten();
     ends && containers.any(|container| container["name"] == SIDECAR)
-}
-
-async fn ask() -> io::Result<StatusCode> {
-    let stream = TcpStream::connect(AGENT).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    let connection = tokio::spawn(connection);
-    let request = Request::post("/quitquitquit")
-        .header("host", AGENT.0)
-        .body(Empty::<Bytes>::new())
-        .map_err(io::Error::other)?;
-    let answer = sender.send_request(request).await;
-    connection.abort();
-    answer
-        .map(|answer| answer.status())
-        .map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ impl<'a> Stage<'a> {
         self.generator = Some(Generator::start(config, self.sink.clone())?);
         self.phase(RunPhase::Baseline);
         self.pause(self.plan().load.baseline).await?;
+        self.beside(self.count_retries()).await?;
         let rounds = self.plan().repeat.max.max(1);
         for round in 1..=rounds {
             self.progress.send_modify(|now| now.round = (round, rounds));
@@ -307,6 +308,7 @@ impl<'a> Stage<'a> {
         if let Some(generator) = self.generator.take() {
             self.stop_load(generator).await;
         }
+        self.count_retries().await;
         self.phase(RunPhase::Finished);
         self.close(DRAIN).await;
     }
@@ -321,7 +323,15 @@ impl<'a> Stage<'a> {
                 tracing::info!("requests in flight were left behind");
             }
         }
+        self.count_retries().await;
         self.close(QUICK_DRAIN).await;
+    }
+
+    /// Before the first disruption and after the last request: the difference is what retries saved.
+    async fn count_retries(&self) {
+        if let Some(observers) = &self.observers {
+            observers.count_retries(CLIENT).await;
+        }
     }
 
     async fn stop_load(&self, generator: Generator) {

@@ -114,6 +114,12 @@ pub(super) async fn drain(stay: bool) -> io::Result<()> {
     ask(ADMIN_PORT, "POST", path).await.map(|_| ())
 }
 
+/// Everything that Envoy counts, as text for Prometheus.
+pub(super) async fn prometheus() -> io::Result<String> {
+    let (_, body) = ask(ADMIN_PORT, "GET", "/stats/prometheus").await?;
+    Ok(body)
+}
+
 /// How many connections apps and clients have to Envoy; `None`: it does not say.
 pub(super) async fn active_connections() -> io::Result<Option<u64>> {
     let stats = "/stats?usedonly&filter=downstream_cx_active$";

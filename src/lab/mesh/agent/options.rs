@@ -24,6 +24,8 @@ pub(super) struct Options {
     /// `PROXY_CONFIG`, as written.
     written: String,
     pub(super) drain: Drain,
+    /// `sidecar.istio.io/statsInclusionRegexps`: statistics that are kept besides.
+    pub(super) stats: String,
     pub(super) witness: Witness,
 }
 
@@ -81,6 +83,7 @@ impl Options {
             probers: map("ISTIO_KUBE_APP_PROBERS")?,
             written: get("PROXY_CONFIG").unwrap_or_default(),
             drain: Drain::read(&config, &get)?,
+            stats: get("LAB_STATS_REGEXPS").unwrap_or_default(),
             witness: Witness::from_env(&get),
         })
     }

@@ -20,7 +20,7 @@ impl Envoy {
     pub(super) fn start(options: &Options, log: &AgentLog) -> io::Result<Self> {
         let config = options.dir.join("envoy-rev.json");
         let cluster = format!("{}.{}", options.workload, options.namespace);
-        let bootstrap = xds::bootstrap(&options.node(), &cluster, &options.dir);
+        let bootstrap = xds::bootstrap(&options.node(), &cluster, &options.dir, &options.stats);
         std::fs::write(&config, bootstrap.to_string())?;
         log.info("Starting proxy agent");
         let arguments = xds::command(&config, options.drain.envoy.as_secs());

@@ -118,7 +118,16 @@ impl Shared {
         StatusCode::OK
     }
 
-    async fn answer(&self, method: &Method, path: &str, peer: SocketAddr) -> StatusCode {
+    /// Without Envoy the agent has nothing to tell: pilot-agent's own statistics are not imitated.
+    async fn answer(&self, method: &Method, path: &str, peer: SocketAddr) -> (StatusCode, String) {
+        if path == "/stats/prometheus" {
+            let counted = admin::prometheus().await.unwrap_or_default();
+            return (StatusCode::OK, counted);
+        }
+        (self.act(method, path, peer).await, String::new())
+    }
+
+    async fn act(&self, method: &Method, path: &str, peer: SocketAddr) -> StatusCode {
         match path {
             "/healthz/ready" => self.readiness().await,
             "/drain" | "/quitquitquit" if !peer.ip().is_loopback() => StatusCode::FORBIDDEN,
@@ -146,8 +155,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             let shared = Arc::clone(&shared);
             async move {
                 let path = request.uri().path().to_owned();
-                let status = shared.answer(request.method(), &path, peer).await;
-                let mut response = Response::new(Full::new(Bytes::from_static(b"")));
+                let (status, body) = shared.answer(request.method(), &path, peer).await;
+                let mut response = Response::new(Full::new(Bytes::from(body)));
                 *response.status_mut() = status;
                 Ok::<_, Infallible>(response)
             }

@@ -92,6 +92,10 @@ fn environment(
         plain("LAB_MESH_DIR", injector.dir.display().to_string()),
         plain("LAB_ENVOY", injector.envoy.display().to_string()),
     ];
+    let stats = super::annotation(pod, "sidecar.istio.io/statsInclusionRegexps");
+    if !stats.is_empty() {
+        env.push(plain("LAB_STATS_REGEXPS", stats.to_owned()));
+    }
     // As Istio does, so that a pod's spec shows them.
     if let Some(metadata) = proxy.get("proxyMetadata").and_then(Value::as_object) {
         let pairs = metadata.iter();

@@ -115,7 +115,12 @@ fn envoy_accepts_what_istiod_writes() {
         };
         let lds = listeners(&services, &own, &settings, &truth);
         // `--mode validate` does not read the files of discovery: they are checked as static ones.
-        let mut whole = bootstrap("sidecar~10.244.0.3~demo-1.default~x", "demo.default", path);
+        let mut whole = bootstrap(
+            "sidecar~10.244.0.3~demo-1.default~x",
+            "demo.default",
+            path,
+            "",
+        );
         write("cds.json", &cds);
         write("lds.json", &lds);
         write("envoy-rev.json", &whole);
