@@ -4,10 +4,13 @@
 
 use std::borrow::Cow;
 
+/// Names with their values, as they stand.
+type Labels<'t> = Vec<(&'t str, Cow<'t, str>)>;
+
 /// One value of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sample<'t> {
-    labels: Vec<(&'t str, Cow<'t, str>)>,
+    labels: Labels<'t>,
     value: f64,
 }
 
@@ -53,7 +56,7 @@ fn sample(rest: &str) -> Option<Sample<'_>> {
 }
 
 /// The labels, and what stands behind their closing brace.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, Cow<'_, str>)>, &str)> {
+fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
     let mut labels = Vec::new();
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);

@@ -51,10 +51,12 @@ fn counts(found: &Findings) -> (Option<u64>, u64) {
 
 type Counts = &'static [(&'static str, u64)];
 
+/// What is counted; the counts at both looks; Envoy's age at the second; what is to be said.
+type Case = (&'static str, Counts, Counts, Option<u64>, Option<u64>);
+
 #[test]
 fn the_difference_of_two_looks_at_one_envoy_is_what_was_saved() {
-    // What is counted; the counts; Envoy's age at the second look; what is to be said.
-    let cases: &[(&str, Counts, Counts, Option<u64>, Option<u64>)] = &[
+    let cases: &[Case] = &[
         ("some", &[(DEMO, 3)], &[(DEMO, 8)], Some(60), Some(5)),
         ("none", &[(DEMO, 3)], &[(DEMO, 3)], Some(60), Some(0)),
         (
