@@ -189,15 +189,24 @@ fn like(mut by: Command, command: &Command) -> Command {
     by
 }
 
-/// Plays the agent: waits for the request to end and answers it.
+/// Plays the agent: waits for the request to end and answers it. It has no statistics.
 fn asked_to_end(listener: &TcpListener) {
-    let (stream, _) = wait_for("a request to end", || {
-        listener.accept().map_err(|error| error.to_string())
-    });
-    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-    let first = lines.next().unwrap_or_default();
-    assert_eq!(first, "POST /quitquitquit HTTP/1.1");
-    lines.find(|line| line.is_empty());
-    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    (&stream).write_all(answer).unwrap();
+    loop {
+        let (stream, _) = wait_for("a request to end", || {
+            listener.accept().map_err(|error| error.to_string())
+        });
+        stream.set_nonblocking(false).unwrap();
+        let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+        let first = lines.next().unwrap_or_default();
+        lines.find(|line| line.is_empty());
+        let ends = first == "POST /quitquitquit HTTP/1.1";
+        assert!(ends || first == "GET /stats/prometheus HTTP/1.1", "{first}");
+        let status = if ends { "200 OK" } else { "404 Not Found" };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        // Who had no more time for an answer is gone.
+        let answered = (&stream).write_all(answer.as_bytes());
+        if ends {
+            return answered.unwrap();
+        }
+    }
 }
