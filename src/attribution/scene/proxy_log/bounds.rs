@@ -10,9 +10,9 @@ use crate::evidence::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-/// Two clocks that nobody sets part by less than this share of the time (100 microseconds in a
-/// second). Marked requests are sent at the beginning of a run and bound a clock until its end.
-const DRIFT: i64 = 10_000;
+/// Two clocks that nobody sets part by less than the time over this: 100 microseconds in a second.
+/// Marked requests are sent at the beginning of a run and bound a clock until its end.
+const DRIFTS_APART_IN: i64 = 10_000;
 
 /// When a request was under way, epoch nanoseconds by the harness.
 struct Span {
@@ -40,11 +40,14 @@ pub(in crate::attribution::scene) fn constraints(
             started_within(timeline, request, line, nodes, found);
         }
     }
+    let ends = timeline.events.iter().map(|event| event.at.hi);
+    let until = ends.max().unwrap_or_default();
     for request in timeline.marked_requests() {
         let client = clients.get(&request.client);
         for line in proxies.of_request(&request.request_id) {
             if is_on_its_way(request, line, client, lives) {
-                within(line, &marked_span(timeline, request, line), nodes, found);
+                let span = marked_span(timeline, until, request, line);
+                within(line, &span, nodes, found);
             }
         }
     }
@@ -122,10 +125,14 @@ fn within(
 
 /// A proxy is done with an answer before its last byte has come; with a request that it gave up, or
 /// that was given up at it, perhaps not.
-fn marked_span(timeline: &Timeline, request: &MarkedRequest, line: &Access) -> Span {
+fn marked_span(
+    timeline: &Timeline,
+    until: RunOffset,
+    request: &MarkedRequest,
+    line: &Access,
+) -> Span {
     let wall = |at: RunOffset| timeline.run.started_at + at.0;
-    let ends = timeline.events.iter().map(|event| event.at.hi.0);
-    let since = ends.max().unwrap_or(0) - request.sent.0;
+    let since = until.0.saturating_sub(request.sent.0);
     let answered = line.flags.is_empty() && line.code.is_some_and(|code| code > 0);
     let duration = line.duration_ms.filter(|_| answered).unwrap_or(0);
     let duration = i64::try_from(duration).unwrap_or(i64::MAX / MILLISECOND);
@@ -133,7 +140,7 @@ fn marked_span(timeline: &Timeline, request: &MarkedRequest, line: &Access) -> S
         sent: wall(request.sent),
         end: request.answered.map(wall),
         lasted: duration.saturating_mul(MILLISECOND),
-        drift: since.max(0) / DRIFT,
+        drift: since.max(0) / DRIFTS_APART_IN,
     }
 }
 
