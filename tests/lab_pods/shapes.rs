@@ -30,13 +30,12 @@ impl Shapes {
     }
 
     /// The shapes whose share is not within a factor of 3 of the recorded one, and those that were
-    /// never recorded, if they are more than one of the recorded failures would have shown.
+    /// never recorded.
     pub(super) fn unlike(&self, recorded: &Self) -> Vec<String> {
         let shapes: BTreeSet<_> = self.0.keys().chain(recorded.0.keys()).collect();
-        let one = 1.0 / f64::from(recorded.0.values().sum::<u32>().max(1));
         let wrong = shapes.into_iter().filter_map(|shape| {
             let (own, other) = (self.share(shape), recorded.share(shape));
-            let like = own <= (other * 3.0).max(one) && own >= other / 3.0;
+            let like = own <= other * 3.0 && own >= other / 3.0;
             (!like).then(|| format!("{shape}: {own:.2} of all, recorded {other:.2}"))
         });
         wrong.collect()
