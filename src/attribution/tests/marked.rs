@@ -2,7 +2,7 @@
 
 use super::stage::{MILLI, SECOND, Stage, fine_stamp};
 use super::{ClockBound, SidecarKind};
-use crate::evidence::{Change, Clock, EventKind, MarkedRequest, Resource, RunOffset};
+use crate::evidence::{Clock, EventKind, MarkedRequest, RunOffset};
 use serde_json::json;
 
 /// The node's clock is ahead by this, so that no other evidence bounds it as well.
@@ -46,13 +46,7 @@ const WHOLE: Case = Case {
 
 fn bound(case: &Case) -> ClockBound {
     let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
-    stage.client("mesh", true);
-    let client = json!({
-        "metadata": {"name": "loadgen", "namespace": "n", "uid": "loadgen"},
-        "spec": {"nodeName": "node1", "containers": [{"name": "client"}]},
-        "status": {"phase": "Running"},
-    });
-    stage.object(0, Resource::Pods, Change::Added, client);
+    stage.meshed_client();
     let marked = MarkedRequest {
         request_id: "id-1".to_owned(),
         client: "mesh".to_owned(),

@@ -18,13 +18,7 @@ const OUTBOUND: &str = "outbound|80||demo.n.svc.cluster.local";
 /// A stage on whose node lines are placed, because an app there told when it was told to end.
 fn stage() -> Stage {
     let mut stage = Stage::with_sidecar(Some(SidecarKind::Classic)).with_old_pods();
-    stage.client("mesh", true);
-    let client = json!({
-        "metadata": {"name": "loadgen", "namespace": "n", "uid": "loadgen"},
-        "spec": {"nodeName": "node1", "containers": [{"name": "client"}]},
-        "status": {"phase": "Running"},
-    });
-    stage.object(0, Resource::Pods, Change::Added, client);
+    stage.meshed_client();
     let ending = Ending {
         reacts: Some(10 * MILLI),
         ..Ending::at_once()

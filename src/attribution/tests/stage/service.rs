@@ -45,6 +45,17 @@ impl Stage {
         }
     }
 
+    /// A client in the mesh, and its pod beside the workload's on the first node.
+    pub(in crate::attribution::tests) fn meshed_client(&mut self) {
+        self.client("mesh", true);
+        let client = json!({
+            "metadata": {"name": "loadgen", "namespace": "n", "uid": "loadgen"},
+            "spec": {"nodeName": "node1", "containers": [{"name": "client"}]},
+            "status": {"phase": "Running"},
+        });
+        self.object(0, Resource::Pods, Change::Added, client);
+    }
+
     /// All clients run in the pod of this name.
     pub(in crate::attribution::tests) fn run_in(&mut self, pod: &str) {
         for (_, kind) in &mut self.events {
