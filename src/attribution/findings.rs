@@ -18,7 +18,8 @@ pub struct Findings {
     pub outbound: OutboundSummary,
     /// Requests since the disruption began that were saved by a proxy's retry; `None`: not measured.
     pub masked: Option<u64>,
-    /// Such requests of which no clock says whether they came before the disruption.
+    /// Such requests of which no clock says whether they came before the disruption, or which may be
+    /// among the others.
     #[serde(default)]
     pub masked_unsure: u64,
     /// As many were seen to be saved since then, whether or not all would have been.

@@ -77,7 +77,8 @@ fn maybe_asked(scene: &Scene<'_>, pod: &Pod) -> bool {
 /// Lines that count attempts show every saved request: those of each client's own sidecar, or, where
 /// no client has one, those of the servers'. Without them only a request whose id reached the apps of
 /// two pods is seen, and that is no measurement: where none did, some may have been saved. The
-/// statistics of the clients' own sidecars, where the mesh keeps them, count what is left.
+/// statistics of the clients' own sidecars, where the mesh keeps them, count what is left. Answers and
+/// statistics tell nothing of what a server's sidecar tried again: its lines may.
 pub(super) fn of(scene: &Scene<'_>) -> Masking {
     let attempts = &scene.proxies.attempts;
     let meshed = scene.clients.values().filter(|client| client.meshed);
@@ -104,16 +105,19 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
     };
     let echoed = Echoed::of(scene.timeline);
     let statistics = statistics::of(scene);
+    let seen = count(attempts.seen_saved(&pods)).after;
+    let by_clients = if echoed.all {
+        Some(echoed.saved)
+    } else {
+        let exact = statistics.filter(|statistics| statistics.exact);
+        exact.map(|statistics| statistics.at_least)
+    };
     let masked = if scene.outer {
         None
     } else if counts {
         Some(count(attempts.saved(&pods)))
-    } else if echoed.all {
-        Some(sure(echoed.saved))
     } else {
-        statistics
-            .filter(|statistics| statistics.exact)
-            .map(|statistics| sure(statistics.at_least))
+        by_clients.map(|saved| together(saved, count(attempts.saved(&[])), seen))
     };
     let proxied = !scene.proxies.lives.is_empty();
     let hint = match (unread, counts, statistics::are_kept(scene.timeline)) {
@@ -127,7 +131,6 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
         masked,
         at_least: masked.map_or_else(
             || {
-                let seen = count(attempts.seen_saved(&pods)).after;
                 let counted = statistics.map_or(0, |statistics| statistics.at_least);
                 seen.max(echoed.saved).max(counted)
             },
@@ -138,7 +141,13 @@ pub(super) fn of(scene: &Scene<'_>) -> Masking {
     }
 }
 
-/// All of them came after the disruption had begun.
-const fn sure(after: u64) -> Counted {
-    Counted { after, unsure: 0 }
+/// Those that the clients' sidecars saved and those that the servers' did; some may be both. `seen`: so
+/// many at least were saved in all.
+fn together(by_clients: u64, by_servers: Counted, seen: u64) -> Counted {
+    let after = by_clients.max(seen);
+    let at_most = by_clients + by_servers.after + by_servers.unsure;
+    Counted {
+        after,
+        unsure: at_most.saturating_sub(after),
+    }
 }

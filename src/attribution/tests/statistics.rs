@@ -1,6 +1,6 @@
 //! Requests that were saved, by what the client's own sidecar counted.
 
-use super::stage::{AT, Line, MILLI, SECOND, STAYS, Stage};
+use super::stage::{AT, Ending, Line, MILLI, SECOND, STAYS, Stage};
 use super::{Findings, SidecarKind};
 use crate::evidence::{ClientInfo, EventKind, Harness, Outcome, RequestPhase, RetryCounts};
 use std::collections::BTreeMap;
@@ -27,7 +27,12 @@ fn stage() -> Stage {
             counted: true,
         }),
     );
-    stage.delete("old-1", AT, 5 * SECOND, STAYS);
+    // Its app told when it was told to end: lines of its node can be placed.
+    let ending = Ending {
+        reacts: Some(10 * MILLI),
+        ..Ending::at_once()
+    };
+    stage.end("old-1", AT, ending, STAYS);
     stage.answers("mesh", 0, 29 * SECOND, 90, &["old-2"]);
     stage.server_line("old-2", "id-0", SECOND, 8 * MILLI, Line::PASSED_ON);
     stage
@@ -205,4 +210,35 @@ fn what_answers_or_lines_count_comes_first() {
     });
     stage.log("loadgen", "istio-proxy", AT + SECOND, &line.to_string());
     assert_eq!(counts(&stage.explain()), (Some(0), 0));
+}
+
+#[test]
+fn what_the_servers_sidecars_saved_is_no_part_of_what_the_clients_counted() {
+    for (by_client, by_servers, wanted, unsure) in [
+        (0, 0, 0, 0),
+        (0, 2, 2, 0),
+        // They may be the same requests.
+        (2, 1, 2, 1),
+        (1, 2, 2, 1),
+    ] {
+        let mut stage = stage();
+        look(&mut stage, LOOKS.0, Some(39), &[(DEMO, 0)]);
+        look(&mut stage, LOOKS.1, Some(60), &[(DEMO, by_client)]);
+        for number in 0..by_servers {
+            let line = serde_json::json!({
+                "start_time": super::stage::fine_stamp(AT + SECOND, 3), "response_code": 200,
+                "response_flags": "-", "request_id": format!("id-{number}"),
+                "upstream_cluster": "inbound|8080||", "upstream_service_time": "3",
+                "upstream_request_attempt_count": 2,
+            });
+            stage.log("old-2", "istio-proxy", AT + SECOND, &line.to_string());
+        }
+        let found = stage.explain();
+        assert_eq!(
+            counts(&found),
+            (Some(wanted), wanted),
+            "{by_client}, {by_servers}"
+        );
+        assert_eq!(found.masked_unsure, unsure, "{by_client}, {by_servers}");
+    }
 }
