@@ -7,6 +7,7 @@
 
 mod asked;
 mod named;
+mod place;
 
 use super::ImportOptions;
 use super::gathered::Gathered;
@@ -71,15 +72,21 @@ pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
             .or_else(|| most(pods.values().filter(|pod| pod.ended)))
             .or_else(|| changed(gathered, &owners))
     });
-    let mine: Vec<&Pod> = pods
+    let mut mine: Vec<&Pod> = pods
         .values()
         .filter(|pod| workload.is_some() && pod.workload == workload)
         .collect();
+    let mut listed = listed(gathered, &owners, &pods);
+    let namespace = place::of(&mine, &listed, &asked);
+    mine.retain(|pod| Some(&pod.namespace) == namespace.as_ref());
+    listed.retain(|one| {
+        let there = one.namespace.is_none() || namespace.is_none() || one.namespace == namespace;
+        there && Some(&one.workload) == workload.as_ref()
+    });
     let service = options
         .service
         .clone()
-        .or_else(|| service_of(gathered, &owners, &pods, &asked, workload.as_deref()));
-    let namespace = mine.first().map(|pod| pod.namespace.clone());
+        .or_else(|| service_of(&listed, &asked));
     Target {
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
         containers: mine
@@ -333,18 +340,9 @@ fn changed(gathered: &Gathered, owners: &HashMap<String, String>) -> Option<Stri
     None
 }
 
-/// The Service whose slices list most of the workload's pods: of those that the clients asked, where
-/// any of them does.
-fn service_of(
-    gathered: &Gathered,
-    owners: &HashMap<String, String>,
-    pods: &HashMap<String, Pod>,
-    asked: &Asked,
-    target: Option<&str>,
-) -> Option<String> {
-    let target = target?;
-    let mut listed = listed(gathered, owners, pods);
-    listed.retain(|one| one.workload == target);
+/// The Service whose slices list most of these pods: of those that the clients asked, where any of
+/// them does.
+fn service_of(listed: &BTreeSet<Listed>, asked: &Asked) -> Option<String> {
     let services = |asked_alone: bool| {
         let meant =
             |one: &&Listed| !asked_alone || asked.service(one.namespace.as_deref(), &one.service);

@@ -2,6 +2,7 @@
 
 use super::super::{ImportOptions, import};
 use super::capture;
+use crate::evidence::RunInfo;
 use serde_json::{Value, json};
 
 /// Lines of a watch, one second apart.
@@ -76,6 +77,11 @@ fn target_with(
     others: &[(&str, String)],
     options: &ImportOptions,
 ) -> (Option<String>, Option<String>) {
+    let info = info_of(watches, others, options);
+    (info.workload, info.service)
+}
+
+fn info_of(watches: &Watches, others: &[(&str, String)], options: &ImportOptions) -> RunInfo {
     let mut files: Vec<(String, String)> = watches
         .iter()
         .map(|(resource, changes)| (format!("{resource}.watch.jsonl"), watch(changes)))
@@ -89,7 +95,7 @@ fn target_with(
     let (capture, out) = (capture(&files), tempfile::tempdir().unwrap());
     let imported = import(capture.path(), out.path(), options).unwrap();
     assert!(imported.faults.is_empty(), "{:?}", imported.faults);
-    (imported.info.workload, imported.info.service)
+    imported.info
 }
 
 /// Two workloads and their Services; something happens to `cart` alone.
@@ -313,6 +319,57 @@ fn of_two_services_with_the_same_pods_the_one_that_the_clients_asked_is_meant() 
         let files = client(&json!({"host": host}), "shop-h-s");
         let (_, service) = target_with(&watches(), &files, &options);
         assert_eq!(service.as_deref(), Some(expected), "{host}");
+    }
+}
+
+#[test]
+fn of_two_namespaces_with_a_workload_of_one_name_the_one_that_lost_pods_and_was_asked_is_meant() {
+    let of = |namespace: &str, name: &str| {
+        let mut pod = pod("shop", name);
+        pod["metadata"]["uid"] = json!(format!("{namespace}-{name}"));
+        pod["metadata"]["namespace"] = json!(namespace);
+        pod
+    };
+    let quiet = ["a", "b", "c"].map(|name| of("staging", name));
+    let lost = of("prod", "d");
+    let slices = |namespace: &str, service: &str, pods: &[&Value]| {
+        let mut slice = slice(service, pods, false);
+        slice["metadata"]["uid"] = json!(format!("{namespace}-{service}"));
+        slice["metadata"]["namespace"] = json!(namespace);
+        ("ADDED", slice)
+    };
+    let listed = vec![
+        slices("prod", "shop", &[&lost]),
+        slices("staging", "shop-test", &quiet.iter().collect::<Vec<_>>()),
+    ];
+    for (changed, host, namespace, service) in [
+        (vec![deleted(lost.clone())], "gateway", "prod", "shop"),
+        (vec![restarted(lost.clone())], "gateway", "prod", "shop"),
+        (vec![], "gateway", "staging", "shop-test"),
+        (vec![], "shop.prod.svc", "prod", "shop"),
+        (
+            vec![
+                deleted(quiet[0].clone()),
+                deleted(quiet[1].clone()),
+                deleted(lost.clone()),
+            ],
+            "shop.prod",
+            "prod",
+            "shop",
+        ),
+    ] {
+        let mut pods: Vec<_> = quiet.iter().map(|pod| ("ADDED", pod.clone())).collect();
+        pods.push(("ADDED", lost.clone()));
+        pods.extend(changed.iter().map(|pod| ("MODIFIED", pod.clone())));
+        let watches = vec![("pods", pods), ("endpointslices", listed.clone())];
+        let options = ImportOptions {
+            workload: Some("deployment/shop".to_owned()),
+            ..ImportOptions::default()
+        };
+        let files = client(&json!({"host": host}), "-");
+        let info = info_of(&watches, &files, &options);
+        assert_eq!(info.namespace, namespace, "{host}, {changed:?}");
+        assert_eq!(info.service.as_deref(), Some(service), "{host}");
     }
 }
 
