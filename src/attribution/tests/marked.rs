@@ -85,9 +85,16 @@ fn a_marked_request_alone_bounds_its_node_to_its_own_duration() {
             ..WHOLE
         },
         Case {
-            what: "whoever gave up may have done so after the answer",
+            what: "whoever gave up may have begun after the answer",
             flags: "DC",
-            lo: Some(-7 * MILLI - DRIFT),
+            lo: None,
+            ..WHOLE
+        },
+        Case {
+            what: "a line that tells of longer than it took counts in another unit",
+            answered: Some(3 * MILLI),
+            lo: None,
+            hi: None,
             ..WHOLE
         },
         Case {

@@ -47,7 +47,9 @@ pub(in crate::attribution::scene) fn constraints(
         for line in proxies.of_request(&request.request_id) {
             if is_on_its_way(request, line, client, lives) {
                 let span = marked_span(timeline, until, request, line);
-                within(line, &span, nodes, found);
+                if let Some(span) = span {
+                    within(line, &span, nodes, found);
+                }
             }
         }
     }
@@ -114,7 +116,7 @@ fn within(
     let clock = Clock::Node(node.clone());
     let method = "access lines of requests that we sent";
     if let Some(end) = span.end {
-        let over = start + span.lasted - span.drift;
+        let over = start.saturating_add(span.lasted - span.drift);
         let before = Constraint::stamped_before(clock.clone(), over, end, method);
         found.push(before);
     }
@@ -123,25 +125,30 @@ fn within(
     found.push(after);
 }
 
-/// A proxy is done with an answer before its last byte has come; with a request that it gave up, or
-/// that was given up at it, perhaps not.
+/// A proxy is done with an answer before its last byte has come. A request that it gave up, or that was
+/// given up at it, it may even have begun with later. `None`: the line says that it took longer than
+/// it did.
 fn marked_span(
     timeline: &Timeline,
     until: RunOffset,
     request: &MarkedRequest,
     line: &Access,
-) -> Span {
+) -> Option<Span> {
     let wall = |at: RunOffset| timeline.run.started_at + at.0;
     let since = until.0.saturating_sub(request.sent.0);
     let answered = line.flags.is_empty() && line.code.is_some_and(|code| code > 0);
     let duration = line.duration_ms.filter(|_| answered).unwrap_or(0);
     let duration = i64::try_from(duration).unwrap_or(i64::MAX / MILLISECOND);
-    Span {
-        sent: wall(request.sent),
-        end: request.answered.map(wall),
-        lasted: duration.saturating_mul(MILLISECOND),
-        drift: since.max(0) / DRIFTS_APART_IN,
-    }
+    let lasted = duration.saturating_mul(MILLISECOND);
+    let longest = request.answered.map(|answered| answered.0 - request.sent.0);
+    longest
+        .is_none_or(|longest| lasted <= longest)
+        .then(|| Span {
+            sent: wall(request.sent),
+            end: request.answered.filter(|_| answered).map(wall),
+            lasted,
+            drift: since.max(0) / DRIFTS_APART_IN,
+        })
 }
 
 /// The line is of the request itself. An app may hand the id on, a proxy may send a copy elsewhere,
