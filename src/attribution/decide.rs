@@ -145,9 +145,10 @@ fn everything_seen(scene: &Scene<'_>, case: &Case<'_>, winner: &Candidate<'_>) -
     let watched = ["pods", "endpointslices", "capture"]
         .iter()
         .all(|what| !scene.blind(what, around));
-    // Whoever says that gateways stand on the way must have seen whether one of them ended.
+    // Whoever says that gateways stand on the way must have seen them, and whether one of them ended.
     let mut gateways = scene.observe.gateways.iter();
-    let gateways = gateways.all(|place| !scene.blind(&gateways_in(place), around));
+    let gateways =
+        scene.gateways_known && gateways.all(|place| !scene.blind(&gateways_in(place), around));
     let pod = winner.best.pod.map(|pod| &scene.pods[pod]);
     // Of which container the signal, the log and the end are told must be clear as well.
     let ended = pod.is_none_or(|pod| !pod.life.unseen && pod.life.app().is_some());

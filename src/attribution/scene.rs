@@ -63,6 +63,8 @@ pub(super) struct Scene<'a> {
     pub(super) routes: Routes,
     pub(super) harness: Vec<Harness>,
     pub(super) observe: ObservePlan,
+    /// In each namespace whose gateways are to be watched some were.
+    pub(super) gateways_known: bool,
     /// Proxies on the way that ended, and that belong to no app.
     pub(super) intermediaries: Vec<Intermediary>,
     /// By pod: what may be added to a failure that is its.
@@ -131,6 +133,9 @@ impl<'a> Scene<'a> {
         let offsets = ClockOffsets::solve(timeline, &constraints);
         let loose = Loose::of(&proxies, &wanting, &nodes, &offsets);
         let intermediaries = Intermediary::all(&others, &offsets);
+        let mut gateways = observe.gateways.iter();
+        let gateways_known =
+            gateways.all(|place| others.iter().any(|life| life.namespace == *place));
         let mut probes = probes::all(timeline);
         let pods: Vec<Pod> = lives
             .into_iter()
@@ -174,6 +179,7 @@ impl<'a> Scene<'a> {
             clients,
             baseline,
             harness: harness(timeline),
+            gateways_known,
             intermediaries,
             circumstances,
             outer,

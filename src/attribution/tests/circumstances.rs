@@ -221,8 +221,14 @@ fn a_gateway_that_ends_while_the_target_stays_was_restarted() {
 }
 
 /// A run whose scenario says that gateways elsewhere are on the way, with a request that met a late route.
-fn behind_gateways() -> Stage {
+/// A pod of a proxy alone lives in this namespace.
+fn behind_gateways(place: &str) -> Stage {
     let mut stage = with_plan("", "  observe: {gateways: [istio-system]}");
+    let gateway = json!({
+        "metadata": {"name": "gateway-1", "namespace": place, "uid": "gateway-1"},
+        "spec": {"containers": [{"name": "istio-proxy"}]},
+    });
+    stage.object(0, Resource::Pods, Change::Added, gateway);
     stage.end("old-1", AT, Ending::at_once(), STAYS);
     stage.refused(AT + 300 * MILLI);
     stage
@@ -230,14 +236,21 @@ fn behind_gateways() -> Stage {
 
 #[test]
 fn what_gateways_did_must_have_been_seen_where_they_are_said_to_be_on_the_way() {
-    let found = behind_gateways().explain();
-    let (cause, confidence) = (found.failures[0].cause, found.failures[0].confidence);
-    assert_eq!(
-        (cause, confidence),
-        (Cause::EndpointPropagation, Confidence::Proved)
-    );
+    for (place, expected) in [
+        ("istio-system", Confidence::Proved),
+        // Nothing in the namespace was one.
+        ("elsewhere", Confidence::Consistent),
+    ] {
+        let found = behind_gateways(place).explain();
+        let (cause, confidence) = (found.failures[0].cause, found.failures[0].confidence);
+        assert_eq!(
+            (cause, confidence),
+            (Cause::EndpointPropagation, expected),
+            "{place}"
+        );
+    }
 
-    let mut stage = behind_gateways();
+    let mut stage = behind_gateways("istio-system");
     let gap = Blindness {
         what: "gateways in istio-system".to_owned(),
         from: None,
