@@ -13,13 +13,16 @@ use crate::evidence::{ErrorClass, EventSink, Harness, RequestPhase, RunClock, Ru
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 
 /// For how long the schedule is kept without sending.
 const CALIBRATION: Duration = Duration::from_millis(500);
 
 /// How often the calibration is tried.
 const CALIBRATIONS: usize = 3;
+
+/// From one try to the next: what watches and logs brought when they were opened is read by then.
+const BETWEEN_CALIBRATIONS: Duration = Duration::from_secs(1);
 
 /// Arrivals of the calibration at most.
 const CALIBRATION_ARRIVALS: usize = 10_000;
@@ -131,7 +134,10 @@ async fn refused_probe(config: &LoadConfig) -> Result<Option<String>, Error> {
 /// for a moment may still carry the load, and what it does in the run is measured again.
 async fn best_slip(config: &LoadConfig) -> Option<i64> {
     let mut best = None;
-    for _ in 0..CALIBRATIONS {
+    for number in 0..CALIBRATIONS {
+        if number > 0 {
+            sleep(BETWEEN_CALIBRATIONS).await;
+        }
         let slip = calibrate(config).await?;
         best = Some(best.map_or(slip, |best: i64| best.min(slip)));
         if best.and_then(unkept).is_none() {
