@@ -127,7 +127,9 @@ async fn a_run_asks_for_exactly_what_the_roles_grant() {
     std::fs::write(&scenario, SCENARIO).unwrap();
     let before = lab.requests().await.len();
     let run = Command::new(PROGRAM)
-        .args(["lab", "exec", "--", PROGRAM, "run"])
+        .args(["lab", "exec", "--lab"])
+        .arg(lab.kubeconfig.parent().unwrap())
+        .args(["--", PROGRAM, "run"])
         .arg(&scenario)
         .args(["--yes", "--out"])
         .arg(folder.path().join("run"))
