@@ -185,7 +185,8 @@ impl Practice {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
         let ended = self.known(pod, &[("kind", "ended"), ("container", "istio-proxy")]);
-        assert_eq!(ended, None, "the sidecar of {pod} has ended");
+        let log = self.log(pod).await;
+        assert_eq!(ended, None, "the sidecar of {pod} has ended:\n{log}");
     }
 
     pub(super) async fn delete(&self, pod: &str) {
