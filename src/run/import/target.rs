@@ -61,8 +61,9 @@ pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
     let owners = replica_set_owners(gathered);
     let pods = pods(gathered, &owners);
     let asked = Asked::of(gathered);
+    let mut listed = listed(gathered, &owners, &pods);
     let workload = options.workload.clone().or_else(|| {
-        let meant = meant(gathered, &owners, &pods, &asked);
+        let meant = meant(&owners, &pods, &listed, &asked);
         let of_meant = |pod: &&Pod| pod.workload.as_ref().is_some_and(|it| meant.contains(it));
         let asked = || pods.values().filter(of_meant);
         deleted(asked)
@@ -76,13 +77,11 @@ pub(super) fn detect(gathered: &Gathered, options: &ImportOptions) -> Target {
         .values()
         .filter(|pod| workload.is_some() && pod.workload == workload)
         .collect();
-    let mut listed = listed(gathered, &owners, &pods);
+    listed.retain(|one| Some(&one.workload) == workload.as_ref());
     let namespace = place::of(&mine, &listed, &asked);
     mine.retain(|pod| Some(&pod.namespace) == namespace.as_ref());
-    listed.retain(|one| {
-        let there = one.namespace.is_none() || namespace.is_none() || one.namespace == namespace;
-        there && Some(&one.workload) == workload.as_ref()
-    });
+    listed
+        .retain(|one| one.namespace.is_none() || namespace.is_none() || one.namespace == namespace);
     let service = options
         .service
         .clone()
@@ -106,9 +105,9 @@ fn deleted<'a, I: Iterator<Item = &'a Pod>>(pods: impl Fn() -> I) -> Option<Stri
 
 /// The workloads whose pods answered the clients, and those behind a Service that they asked.
 fn meant(
-    gathered: &Gathered,
     owners: &HashMap<String, String>,
     pods: &HashMap<String, Pod>,
+    listed: &BTreeSet<Listed>,
     asked: &Asked,
 ) -> BTreeSet<String> {
     let answered = pods.values().filter(|pod| asked.pods.contains(&pod.name));
@@ -117,10 +116,10 @@ fn meant(
         .pods
         .iter()
         .filter_map(|pod| workload_by_name(pod, owners));
-    let behind = listed(gathered, owners, pods)
-        .into_iter()
+    let behind = listed
+        .iter()
         .filter(|one| asked.service(one.namespace.as_deref(), &one.service))
-        .map(|one| one.workload);
+        .map(|one| one.workload.clone());
     answered.chain(by_name).chain(behind).collect()
 }
 

@@ -8,16 +8,13 @@ use std::collections::BTreeSet;
 
 /// The namespace of most of these pods of one workload that were deleted in the capture, else of
 /// those that ended in it, else of all: among those that the clients asked, where they tell. Of
-/// equals the first by name. `listed`: what slices list.
+/// equals the first by name. `listed`: those of them that slices list.
 pub(super) fn of(pods: &[&Pod], listed: &BTreeSet<Listed>, asked: &Asked) -> Option<String> {
     let answered = pods.iter().filter(|pod| asked.pods.contains(&pod.name));
     let answered = answered.map(|pod| pod.namespace.as_str());
-    let behind = listed.iter().filter(|one| {
-        let own = pods
-            .iter()
-            .any(|pod| pod.workload.as_ref() == Some(&one.workload));
-        own && asked.service(one.namespace.as_deref(), &one.service)
-    });
+    let behind = listed
+        .iter()
+        .filter(|one| asked.service(one.namespace.as_deref(), &one.service));
     let behind = behind.filter_map(|one| one.namespace.as_deref());
     let meant: BTreeSet<&str> = answered.chain(behind).collect();
     let most = |wanted: fn(&Pod) -> bool, asked: bool| {
